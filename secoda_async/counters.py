@@ -1,0 +1,45 @@
+"""What the layers count: one object a run, read live by progress and at the end by the report."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests to one side: the source, or the workspace that takes the upload."""
+
+    requests: int = 0
+    """Calls of the client."""
+    attempts: int = 0
+    """Requests that went out: at least one for each call, one more for each retry and redirect."""
+    in_flight: int = 0
+    """Calls of the client that have not ended."""
+    waiting: int = 0
+    """Requests that wait for a rate limit or a free slot now."""
+    waited: float = 0.0
+    """Seconds that requests waited there, added up."""
+    backing_off: int = 0
+    """Requests that wait before a retry now."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """Repeats, by cause."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    """Answers, by status."""
+    bytes_received: int = 0
+    """Decoded bytes of bodies."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """All counts of one run."""
+
+    source: Traffic = field(default_factory=Traffic)
+    upload: Traffic = field(default_factory=Traffic)
+    resources: Counter[str] = field(default_factory=Counter)
+    """Declared resources, by entity type."""
+    lineage: int = 0
+    """Declared lineages."""
+    undelivered: int = 0
+    """Bytes declared and not yet written."""
+    undelivered_peak: int = 0
+    delivered: int = 0
+    """Bytes written to the spool."""

@@ -1,0 +1,161 @@
+"""Every exception of the package.
+
+SecodaAsyncError
+├── ConfigurationError            correct the settings, the class or the command
+│   ├── CredentialError           … a credential that is missing
+│   └── RunError                  … the order of calls: run() twice at once, http_get() outside a run
+├── RequestError                  the source (or the workspace) could not be read
+│   ├── InvalidRequestError       … the request cannot be sent as it stands
+│   ├── TransportError            … no complete answer came
+│   │   ├── ConnectError          … … nothing was sent
+│   │   │   └── CertificateError  … … … the server's certificate is not trusted
+│   │   ├── RequestTimeoutError   … … the exchange took too long
+│   │   ├── BrokenExchangeError   … … the connection broke, or the answer was malformed
+│   │   └── BodyTooLargeError     … … the body is over the cap
+│   ├── RedirectError             … a redirect that must not be followed
+│   └── ResponseError             … an answer came, and is not data
+│       ├── StatusError           … … its status says so
+│       └── DecodeError           … … its body is not what it was read as
+├── RecordError                   mend the record, or what builds it
+│   ├── EncodeError               … it cannot be written as JSON
+│   ├── RecordTooLargeError       … it is over the cap
+│   └── BackpressureError         … records come faster than they are taken: `await` the declares
+├── IncompleteRunError            something was lost, so nothing was delivered
+└── DeliveryError                 the run was complete, its delivery was not
+    ├── SpoolError                … the run's own files cannot be written or read
+    ├── OutputError               … the output cannot be written
+    └── UploadError               … the workspace did not take the sync
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from secoda_async.network.message import Request, Response
+
+
+class SecodaAsyncError(Exception):
+    """The root: whatever this package raises on purpose."""
+
+
+class ConfigurationError(SecodaAsyncError):
+    """Raised when a setting, a class or a command cannot be used as it stands."""
+
+
+class CredentialError(ConfigurationError, KeyError):
+    """Raised when a credential that the integration asks for was not given."""
+
+    __str__ = Exception.__str__  # KeyError would show the message's repr
+
+
+class RunError(ConfigurationError):
+    """Raised when a call comes at the wrong time: two runs at once, or a request outside a run."""
+
+
+class RequestError(SecodaAsyncError):
+    """Raised when a request ended without data. ``request`` is what was asked."""
+
+    def __init__(self, message: str, *, request: Request) -> None:
+        super().__init__(message)
+        self.request = request
+
+    def redact(self, redact: Callable[[str], str]) -> None:
+        """Pass every text this error shows through ``redact``."""
+        self.args = tuple(redact(part) if isinstance(part, str) else part for part in self.args)
+        if hasattr(self, "__notes__"):
+            self.__notes__ = [redact(note) for note in self.__notes__]
+
+
+class InvalidRequestError(RequestError):
+    """Raised when a request cannot be sent as it stands: a bad URL, header or body."""
+
+
+class TransportError(RequestError):
+    """Raised when no complete answer came."""
+
+
+class ConnectError(TransportError):
+    """Raised when no connection was made, so nothing was sent."""
+
+
+class CertificateError(ConnectError):
+    """Raised when the server's certificate is not trusted."""
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """Raised when an attempt was longer than its time-out allows."""
+
+
+class BrokenExchangeError(TransportError):
+    """Raised when the connection broke in the middle, or the answer was not HTTP."""
+
+
+class BodyTooLargeError(TransportError):
+    """Raised when a decoded body is over the cap."""
+
+
+class RedirectError(RequestError):
+    """Raised when a redirect is not followed: too many, a foreign scheme, a body for another origin."""
+
+
+class ResponseError(RequestError):
+    """Raised when an answer came that is not data. ``response`` is the answer."""
+
+    def __init__(self, message: str, *, response: Response) -> None:
+        super().__init__(message, request=response.request)
+        self.response = response
+
+
+class StatusError(ResponseError):
+    """Raised when a status means failure: a final 429 or 5xx, or ``raise_for_status()``."""
+
+
+class DecodeError(ResponseError, ValueError):
+    """Raised when a body is not what it was read as."""
+
+
+class RecordError(SecodaAsyncError):
+    """Raised when a declared record is not taken."""
+
+
+class EncodeError(RecordError, ValueError):
+    """Raised when a record cannot be written as JSON."""
+
+
+class RecordTooLargeError(RecordError):
+    """Raised when one record is over the cap."""
+
+
+class BackpressureError(RecordError):
+    """Raised when records come faster than they are taken, because their declares are not awaited."""
+
+
+class IncompleteRunError(SecodaAsyncError):
+    """Raised when ``extract`` returned although something was lost."""
+
+
+class DeliveryError(SecodaAsyncError):
+    """Raised when what was extracted could not be kept or delivered."""
+
+
+class SpoolError(DeliveryError):
+    """Raised when the run's own files cannot be written or read."""
+
+
+class OutputError(DeliveryError):
+    """Raised when the output cannot be written: a full disk, a closed pipe, a folder without permission."""
+
+
+class UploadError(DeliveryError):
+    """Raised when the workspace did not take the sync. ``status`` is its answer's, or None where none came.
+
+    ``ambiguous`` is true where the request was sent and its fate is not known.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.ambiguous = ambiguous

@@ -1,0 +1,170 @@
+"""What a user subclasses: the names of ``secodadk``, asynchronous. It delegates, and holds no logic."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Awaitable, Coroutine, Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, TypeVar, final
+
+from typing_extensions import Unpack
+
+from secoda_async.credentials import Credentials
+from secoda_async.errors import RunError
+from secoda_async.models import DeclaredLineage, Resource
+from secoda_async.network.client import BodyOptions, RequestOptions
+from secoda_async.network.message import Response, Transport
+from secoda_async.pipeline.sink import Sink
+from secoda_async.process import run_in_process
+from secoda_async.redact import Redactor
+from secoda_async.report import RunReport
+from secoda_async.runner import Run
+from secoda_async.settings import Input, Settings
+from secoda_async.sinks.stdout import StdoutSink
+from secoda_async.workers import Items, Map, Worker
+
+T = TypeVar("T")
+R = TypeVar("R")
+Call = Coroutine[Any, Any, R]
+
+
+class SecodaIntegration(abc.ABC):
+    """Extracts the metadata of one source. Subclass it, and write ``extract``.
+
+    Usage::
+
+        class Cluvio(SecodaIntegration):
+            base_url = "https://api.cluvio.com"
+            rate_limits = {"api.cluvio.com": RateLimit(100, per=60)}
+
+            async def extract(self) -> None:
+                reply = await self.http_get("/dashboards/")
+                ...
+
+        Cluvio(credentials={"token": "…"}).start()
+
+    Every field of `Settings` may be a class attribute and a keyword of the constructor; the keyword wins. A
+    ``base_url`` among the credentials takes the place of the class attribute, so that one form serves every server.
+    Raises ConfigurationError where a setting cannot be used.
+    """
+
+    base_url: str = ""
+    inputs: ClassVar[Mapping[str, Input] | None] = None
+    """The inputs of the connection form; None: every credential is secret and none is required beforehand."""
+
+    def __init__(self, *, credentials: Mapping[str, Any], transport: Transport | None = None, **settings: Any) -> None:
+        self.credentials = Credentials(credentials)
+        own = {f.name: getattr(type(self), f.name) for f in fields(Settings) if hasattr(type(self), f.name)}
+        if isinstance(given := credentials.get("base_url"), str) and given:
+            own["base_url"] = given
+        self.settings = Settings.of({**own, **settings})
+        self.base_url = self.settings.base_url
+        self.report: RunReport | None = None
+        """The last run's report, also where it failed."""
+        self._transport = transport
+        self._current: Run | None = None
+
+    @abc.abstractmethod
+    async def extract(self) -> None:
+        """Read the source, and declare what it holds. When it returns, everything must have been declared."""
+
+    @final
+    async def run(self, sink: Sink | None = None) -> RunReport:
+        """Extract, and deliver all of it to the sink (standard output by default) or nothing.
+
+        Leaves the process as it is: signals, collector, loop and logging are the caller's. Each call starts afresh.
+        Raises what ``extract`` raised, IncompleteRunError where something was lost although it returned,
+        DeliveryError where the result was not delivered, RunError where a run is under way.
+        """
+        if self._current is not None:
+            raise RunError("this integration is already running; wait for the end, or make another instance")
+        redact = Redactor.of(self.credentials, self.inputs)
+        run = self._current = Run(type(self).__name__, self.settings, redact=redact, transport=self._transport)
+        try:
+            return await run.execute(self._checked_extract, sink or StdoutSink())
+        finally:
+            self.report = run.report
+            self._current = None
+
+    @final
+    def start(self, sink: Sink | None = None) -> RunReport:
+        """`run`, blocking, with the process its own: a fast event loop, a quiet collector, orderly ends on signals.
+
+        Inside a running event loop (a notebook) it runs in a thread of its own. Raises what `run` raises.
+        """
+        return run_in_process(lambda: self.run(sink))
+
+    @final
+    def http_get(self, url: str, **options: Unpack[RequestOptions]) -> Call[Response]:
+        """GET. Every ``http_*`` returns the answer for any status but a final 429 or 5xx, which raises StatusError.
+
+        A URL without a scheme is appended to ``base_url``. Raises RequestError where there is no answer; such a request
+        is a loss of the run even where the error is caught, unless it said ``optional=True``.
+        """
+        return self._run.client.request("GET", url, **options)
+
+    @final
+    def http_post(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
+        """POST, sent twice only with ``idempotent=True`` or where the server took nothing in."""
+        return self._run.client.request("POST", url, **options)
+
+    @final
+    def http_put(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
+        """PUT."""
+        return self._run.client.request("PUT", url, **options)
+
+    @final
+    def http_patch(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
+        """PATCH, sent twice only with ``idempotent=True`` or where the server took nothing in."""
+        return self._run.client.request("PATCH", url, **options)
+
+    @final
+    def http_delete(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
+        """DELETE."""
+        return self._run.client.request("DELETE", url, **options)
+
+    @final
+    def declare_resource(self, resource: Resource) -> Awaitable[None]:
+        """Declare a resource. It is taken by the call; await the result, which is where a full queue is waited for.
+
+        Raises RecordError where it is not taken: it cannot be written as JSON, it is too large, or nothing is awaited.
+        """
+        return self._run.intake.declare_resource(resource)
+
+    @final
+    def declare_lineage(self, lineage: DeclaredLineage) -> Awaitable[None]:
+        """Declare a lineage, as `declare_resource` does a resource."""
+        return self._run.intake.declare_lineage(lineage)
+
+    @final
+    def for_each(self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None) -> Call[None]:
+        """Await ``worker(item)`` for every item, ``concurrency`` (default: the setting) at a time.
+
+        Items may be any iterable, sync or async, of any length: workers pull. The first error stops the rest and is
+        raised.
+        """
+        return self._run.workers.for_each(items, worker, concurrency=concurrency)
+
+    @final
+    def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
+        """The results of ``worker(item)`` as they complete: ``async for result in self.map(items, worker)``."""
+        return self._run.workers.map(items, worker, concurrency=concurrency)
+
+    @property
+    def current_run(self) -> Run | None:
+        """The run that is under way, for who wants to show it."""
+        return self._current
+
+    @property
+    def _run(self) -> Run:
+        run = self._current
+        if run is None or not run.extracting:
+            raise RunError(
+                "http_*, declare_* and for_each work only while extract() runs; start it with run() or start()"
+            )
+        return run
+
+    async def _checked_extract(self) -> None:
+        if self.inputs is not None:
+            self.credentials.require(self.inputs)
+        await self.extract()

@@ -1,0 +1,245 @@
+"""Builds the chain of layers once, and is the door through which every request of a run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self, TypedDict
+
+from multidict import CIMultiDict, CIMultiDictProxy
+from typing_extensions import Unpack
+from yarl import URL
+
+from secoda_async.counters import Traffic
+from secoda_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    InvalidRequestError,
+    RequestError,
+    ResponseError,
+)
+from secoda_async.findings import Findings
+from secoda_async.network.auth import Sign, as_auth
+from secoda_async.network.encode import (
+    BaseUrl,
+    encode_form,
+    encode_json,
+    type_of_form,
+    type_of_json,
+    with_params,
+)
+from secoda_async.network.limit import Limit
+from secoda_async.network.message import (
+    DEFAULTS,
+    NO_HEADERS,
+    Auth,
+    BodySource,
+    Options,
+    Request,
+    Response,
+    Transport,
+)
+from secoda_async.network.redirect import Redirect
+from secoda_async.network.retry import Retry
+from secoda_async.network.transport import AiohttpTransport
+from secoda_async.redact import Redactor, SafeLogger
+from secoda_async.settings import UNSET, RetryPolicy, Settings, Timeout, Unset
+from secoda_async.version import __version__
+
+
+class RequestOptions(TypedDict, total=False):
+    """The keywords of ``http_*``: those of ``secodadk``, and what a concurrent crawl needs besides."""
+
+    params: Any
+    """Added to the query: a dictionary (values may be lists), pairs, or an encoded string."""
+    headers: Mapping[str, str] | None
+    follow_redirects: bool
+    """Follow redirects; credentials never go to another origin. Off by default, as in ``secodadk``."""
+    verify: bool | str
+    """Check certificates (default), do not, or check against the CA file at this path."""
+    auth: Any
+    """``BasicAuth(user, password)``, a pair, an ``httpx.BasicAuth``, or None for no credentials."""
+    timeout: Timeout | float | None
+    """One attempt's time-out: a `Timeout`, seconds for the whole of it, or None for no limit."""
+    retry: RetryPolicy | None
+    """This request's retries; None: one attempt, whose status is returned whatever it is."""
+    idempotent: bool
+    """Whether a POST or PATCH may be sent twice; GET, HEAD, PUT, DELETE and OPTIONS always may."""
+    optional: bool
+    """Whether the run is complete without this data: a failure still raises, and is reported as a finding."""
+
+
+class BodyOptions(RequestOptions, total=False):
+    """The keywords of ``http_post``, ``http_put``, ``http_patch`` and ``http_delete``."""
+
+    data: Any
+    """A form: a dictionary, pairs, text or bytes."""
+    json: Any
+    """A JSON body."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Client:
+    """One side's requests: redirect ▸ retry ▸ limit ▸ sign ▸ transport, with one pool of connections.
+
+    Usage: ``async with Client(settings, ...) as client: reply = await client.request("GET", url)``.
+
+    A request that ends in an exception is a loss of the run, whether or not its caller catches it, unless the call
+    said ``optional=True``. ``gave_up`` says whether a cancelled request was cancelled on purpose.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        traffic: Traffic,
+        findings: Findings,
+        redact: Redactor,
+        transport: Transport | None = None,
+        auth: Auth | None = None,
+        gave_up: Callable[[], bool] = _never,
+    ) -> None:
+        self._base_url = BaseUrl(settings.base_url)
+        self._traffic = traffic
+        self._findings = findings
+        self._redact = redact
+        self._gave_up = gave_up
+        self._in_flight: dict[int, Request] = {}
+        log = SafeLogger(redact)
+        retry = settings.retry
+        inner = transport or AiohttpTransport(
+            timeout=settings.timeout,
+            verify=settings.verify,
+            max_body=settings.max_body,
+            traffic=traffic,
+            user_agent=f"secoda-async/{__version__}",
+        )
+        self._limit = Limit(
+            Sign(inner, auth),
+            settings.rate_limits,
+            slots=settings.concurrency,
+            longest_pause=(retry or RetryPolicy()).max_wait,
+            traffic=traffic,
+        )
+        self._chain: Transport = Redirect(Retry(self._limit, retry, traffic, log))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pool. Calling it again does nothing."""
+        await self._chain.aclose()
+
+    @property
+    def in_flight(self) -> Iterable[Request]:
+        """The requests that have not ended."""
+        return list(self._in_flight.values())
+
+    @property
+    def unmatched_limits(self) -> Iterable[str]:
+        """Keys of ``rate_limits`` that no request has matched."""
+        return self._limit.unmatched
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: BodySource | None = None,
+        **options: Unpack[BodyOptions],
+    ) -> Response:
+        """Send a request and return its answer, whatever its status below 500 but 429.
+
+        ``body`` is sent as it is, in place of ``data`` or ``json``. Raises RequestError, after retries.
+        """
+        traffic = self._traffic
+        traffic.requests += 1
+        optional = options.get("optional", False)
+        try:
+            request = self._build(method, url, body, options)
+        except (RequestError, ConfigurationError) as error:
+            self._lost(error, optional=optional)
+            raise
+        traffic.in_flight += 1
+        self._in_flight[id(request)] = request
+        try:
+            response = await self._chain.send(request)
+        except RequestError as error:
+            self._lost(error, optional=optional)
+            raise
+        except BaseException as exc:
+            if not optional and not self._gave_up():
+                self._findings.lose(self._redact(f"{request}: ended without an answer ({type(exc).__name__})"))
+            raise
+        finally:
+            traffic.in_flight -= 1
+            del self._in_flight[id(request)]
+        response.on_error = self._on_optional_error if optional else self._on_error
+        return response
+
+    def _build(self, method: str, url: str, body: BodySource | bytes | None, given: BodyOptions) -> Request:
+        try:
+            target = self._base_url.resolve(str(url))
+            if (params := given.get("params")) is not None:
+                target = with_params(target, params)
+            headers: CIMultiDictProxy[str] | CIMultiDict[str] = NO_HEADERS
+            if (own := given.get("headers")) is not None:
+                headers = CIMultiDict(own)
+            data, json = given.get("data"), given.get("json")
+            if data is not None or json is not None:
+                if data is not None and json is not None:
+                    raise ValueError("give data= or json=, not both")
+                body, kind = (encode_json(json), type_of_json) if data is None else (encode_form(data), type_of_form)
+                headers = CIMultiDict(headers)
+                headers.setdefault("Content-Type", kind)
+        except (ValueError, TypeError) as exc:
+            raise InvalidRequestError(
+                f"{method} {url}: cannot be sent: {exc}", request=Request(method, URL())
+            ) from None
+        return Request(method, target, headers, body, _options(given) if given else DEFAULTS)
+
+    def _lost(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
+        if isinstance(error, RequestError):
+            error.redact(self._redact)
+        if optional:
+            self._findings.find("optional-request-failed", str(error), str(error))
+        else:
+            self._findings.lose(str(error))
+
+    def _on_error(self, error: ResponseError) -> None:
+        # A status that was returned is the caller's to judge; a body that cannot be read is missing data.
+        if isinstance(error, DecodeError):
+            self._lost(error, optional=False)
+        else:
+            error.redact(self._redact)
+
+    def _on_optional_error(self, error: ResponseError) -> None:
+        if isinstance(error, DecodeError):
+            self._lost(error, optional=True)
+        else:
+            error.redact(self._redact)
+
+
+def _options(given: BodyOptions) -> Options:
+    retry = given.get("retry", UNSET)
+    if retry is not None and not isinstance(retry, RetryPolicy | Unset):
+        raise ConfigurationError(f"retry must be a RetryPolicy or None, not {retry!r}")
+    timeout: Timeout | Unset = UNSET
+    if "timeout" in given:
+        timeout = Timeout.of(given["timeout"])
+    auth: Auth | Unset | None = UNSET
+    if "auth" in given:
+        auth = as_auth(given["auth"])
+    return Options(
+        timeout=timeout,
+        retry=retry,
+        verify=given.get("verify", UNSET),
+        auth=auth,
+        follow_redirects=given.get("follow_redirects", False),
+        idempotent=given.get("idempotent", False),
+    )

@@ -1,0 +1,263 @@
+"""What the layers of the network hand to one another: Request, Response and the Transport they all are."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from functools import cached_property
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+import orjson
+from multidict import CIMultiDict, CIMultiDictProxy
+from typing_extensions import override
+from yarl import URL
+
+from secoda_async.errors import DecodeError, ResponseError, StatusError
+from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
+
+_CLIP: Final = 300
+NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
+
+
+class BodySource(Protocol):
+    """A body that is read while it is sent, and opened anew for each attempt."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+
+    def open(self) -> AsyncIterator[bytes]:
+        """The body from its beginning."""
+
+
+class Auth(Protocol):
+    """A way to prove who asks."""
+
+    def sign(self, headers: CIMultiDict[str]) -> None:
+        """Set this request's credentials."""
+
+
+class Options(NamedTuple):
+    """What one request chooses for itself. UNSET is the client's default, None is off."""
+
+    timeout: Timeout | Unset = UNSET
+    retry: RetryPolicy | Unset | None = UNSET
+    verify: bool | str | Unset = UNSET
+    auth: Auth | Unset | None = UNSET
+    follow_redirects: bool = False
+    idempotent: bool = False
+
+
+DEFAULTS: Final = Options()
+
+
+class Request(NamedTuple):
+    """One request as a layer sees it. Layers never change one; they pass on another made with ``_replace``."""
+
+    method: str
+    url: URL
+    headers: CIMultiDictProxy[str] | CIMultiDict[str] = NO_HEADERS
+    body: bytes | BodySource | None = None
+    options: Options = DEFAULTS
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"
+
+
+class Transport(Protocol):
+    """Whatever answers a request: each layer is one around the next, the innermost speaks to the network."""
+
+    async def send(self, request: Request) -> Response:
+        """The answer. Raises RequestError where there is none."""
+
+    async def aclose(self) -> None:
+        """Give back what is held; calling it again does nothing."""
+
+
+class Response:
+    """An answer whose body has been read: the part of ``httpx.Response`` that integrations use, synchronous as there.
+
+    Usage: ``reply = await self.http_get("/tables"); reply.raise_for_status(); tables = reply.json()``.
+    """
+
+    # No __slots__: `cached_property` keeps what is worth computing once in the instance's dictionary.
+
+    def __init__(
+        self,
+        request: Request,
+        status_code: int,
+        *,
+        headers: CIMultiDictProxy[str] = NO_HEADERS,
+        content: bytes = b"",
+        url: URL | None = None,
+        elapsed: float = 0.0,
+    ) -> None:
+        self.request = request
+        self.status_code = status_code
+        self.headers: Mapping[str, str] = headers
+        """Case-insensitive; ``getall`` gives every value of a repeated header."""
+        self.content = content
+        """The decoded body."""
+        self._url = url
+        self._seconds = elapsed
+        self.on_error: Callable[[ResponseError], None] = _ignore
+        """Told of every error that this answer raises, before it is raised."""
+
+    @override
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code} {self.reason_phrase}]>"
+
+    async def aclose(self) -> None:
+        """Give back what a streamed answer holds. One whose body has been read holds nothing."""
+
+    @property
+    def url(self) -> str:
+        """Where the answer came from, after redirects."""
+        return str(self.request.url if self._url is None else self._url)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From leaving the rate limit to the last byte of the last attempt."""
+        return timedelta(seconds=self._seconds)
+
+    @property
+    def reason_phrase(self) -> str:
+        try:
+            return HTTPStatus(self.status_code).phrase
+        except ValueError:
+            return ""
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def is_redirect(self) -> bool:
+        return 300 <= self.status_code < 400
+
+    @property
+    def is_client_error(self) -> bool:
+        return 400 <= self.status_code < 500
+
+    @property
+    def is_server_error(self) -> bool:
+        return 500 <= self.status_code < 600
+
+    @property
+    def is_error(self) -> bool:
+        return 400 <= self.status_code < 600
+
+    @cached_property
+    def encoding(self) -> str:
+        """The charset of the Content-Type where it names a known one, else UTF-8."""
+        match = re.search(r"charset=\"?([\w.:-]+)", self.headers.get("Content-Type", ""), re.IGNORECASE)
+        try:
+            return codecs.lookup(match[1]).name if match else "utf-8"
+        except LookupError:
+            return "utf-8"
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text; bytes that the charset does not know become U+FFFD."""
+        return self.content.decode(self.encoding, errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises DecodeError, which names URL, status, content type and a piece of the body."""
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError as exc:
+            fault = exc
+        try:
+            # A byte-order mark, or JSON in UTF-16 or an older charset.
+            return orjson.loads(self._decoded())
+        except (orjson.JSONDecodeError, UnicodeDecodeError):
+            error = DecodeError(
+                f"{self.request}: status {self.status_code} with a body that is not JSON ({fault.msg}): "
+                f"Content-Type {self.headers.get('Content-Type', 'absent')}, {self._excerpt()}. "
+                "Check that the URL is that of the API and that the credentials are accepted there.",
+                response=self,
+            )
+        self.on_error(error)
+        raise error
+
+    def _decoded(self) -> str:
+        for mark, charset in _BYTE_ORDER_MARKS:
+            if self.content.startswith(mark):
+                return self.content.decode(charset)
+        return self.content.decode(self.encoding)
+
+    def _excerpt(self) -> str:
+        if not self.content:
+            return "empty body"
+        clipped = self.content[:_CLIP].decode(self.encoding, errors="replace")
+        return f"body starts {clipped!r}"
+
+    def raise_for_status(self) -> Self:
+        """This response where its status is 2xx. Raises StatusError otherwise, as httpx does for any other."""
+        if self.is_success:
+            return self
+        error = status_error(self)
+        self.on_error(error)
+        raise error
+
+    @cached_property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies this answer sets."""
+        found: dict[str, str] = {}
+        for line in _all(self.headers, "Set-Cookie"):
+            jar: SimpleCookie = SimpleCookie()
+            try:
+                jar.load(line)
+            except CookieError:
+                continue
+            found.update({name: morsel.value for name, morsel in jar.items()})
+        return found
+
+    @cached_property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The ``Link`` header by its ``rel`` (or its URL where that is absent): ``reply.links["next"]["url"]``."""
+        found: dict[str, dict[str, str]] = {}
+        for line in _all(self.headers, "Link"):
+            for match in _LINK.finditer(line):
+                link = {"url": match["url"]}
+                for name, quoted, bare in _LINK_PARAMETER.findall(match["parameters"]):
+                    link.setdefault(name.lower(), quoted or bare)
+                found[link.get("rel", link["url"])] = link
+        return found
+
+
+_LINK: Final = re.compile(r"<\s*(?P<url>[^>]*?)\s*>(?P<parameters>(?:\s*;\s*[\w*-]+\s*=\s*(?:\"[^\"]*\"|[^\s\",;]*))*)")
+_LINK_PARAMETER: Final = re.compile(r";\s*([\w*-]+)\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]*))")
+_BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def _ignore(_: ResponseError) -> None:
+    return
+
+
+def _all(headers: Mapping[str, str], name: str) -> list[str]:
+    if isinstance(headers, CIMultiDictProxy):
+        return headers.getall(name, [])
+    return [headers[name]] if name in headers else []
+
+
+def status_error(response: Response, *, after: str = "") -> StatusError:
+    """The error for a status, with the start of a text body, which often says why."""
+    request = response.request
+    kind = response.headers.get("Content-Type", "").lower()
+    reason = ""
+    if response.content and ("json" in kind or "text/plain" in kind):
+        reason = f": {response.content[:_CLIP].decode(response.encoding, errors='replace').strip()}"
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    return StatusError(f"{request}: status {status}{after}{reason}", response=response)

@@ -1,0 +1,80 @@
+"""Follows redirects where the caller asks for it, hop by hop, so that every hop passes all the layers below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from multidict import CIMultiDict
+from typing_extensions import override
+from yarl import URL
+
+from secoda_async.errors import RedirectError
+from secoda_async.network.message import Request, Response, Transport
+
+_MOST_HOPS: Final = 10
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent"})
+_OF_THE_BODY: Final = (
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Transfer-Encoding",
+)
+
+
+class Redirect(Transport):
+    """Follows ``Location`` for requests that ask for it (RFC 9110, section 15.4).
+
+    Another origin (scheme, host, port) gets neither credentials nor any header that could hold one, and never a body.
+    Raises RedirectError where a redirect must not be followed.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    @override
+    async def send(self, request: Request) -> Response:
+        response = await self._inner.send(request)
+        hops = 0
+        while (
+            request.options.follow_redirects and response.status_code in _REDIRECTS and "Location" in response.headers
+        ):
+            hops += 1
+            if hops > _MOST_HOPS:
+                raise RedirectError(f"{request}: more than {_MOST_HOPS} redirects", request=request)
+            request = _next_request(request, response)
+            await response.aclose()
+            response = await self._inner.send(request)
+        return response
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _next_request(request: Request, response: Response) -> Request:
+    location = response.headers["Location"]
+    try:
+        target = request.url.join(URL(location)).with_fragment(None)
+    except ValueError:
+        raise RedirectError(f"{request}: redirected to {location!r}, which is no URL", request=request) from None
+    if target.scheme not in ("http", "https") or not target.raw_host:
+        raise RedirectError(f"{request}: redirected to {target}; only http and https are followed", request=request)
+    method, body, headers = request.method, request.body, CIMultiDict(request.headers)
+    status = response.status_code
+    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+        method, body = "GET", None
+        for name in _OF_THE_BODY:
+            headers.popall(name, None)
+    options = request.options
+    if target.origin() != request.url.origin():
+        if body is not None:
+            raise RedirectError(
+                f"{request}: redirected with its body to another origin, {target.origin()}; "
+                "send it there yourself if that is meant",
+                request=request,
+            )
+        headers = CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _HARMLESS)
+        options = options._replace(auth=None)
+    return request._replace(method=method, url=target, body=body, headers=headers, options=options)

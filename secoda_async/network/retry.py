@@ -1,0 +1,167 @@
+"""Repeats what is worth repeating: one visible loop around a pure decision."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from typing_extensions import override
+
+from secoda_async.counters import Traffic
+from secoda_async.errors import (
+    BodyTooLargeError,
+    BrokenExchangeError,
+    CertificateError,
+    ConnectError,
+    RequestTimeoutError,
+    TransportError,
+)
+from secoda_async.network.message import Request, Response, Transport, status_error
+from secoda_async.network.retry_after import parse_retry_after
+from secoda_async.redact import SafeLogger
+from secoda_async.settings import RetryPolicy, Unset
+
+REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+
+class Repeat(Enum):
+    """When an outcome may be repeated."""
+
+    ALWAYS = "the server took nothing in, so any method may be sent again"
+    IF_ASKED = "as ALWAYS, where the server named a time"
+    IF_REPEATABLE = "the server may have acted, so only a repeatable request is sent again"
+    NEVER = "the same would happen again"
+
+
+# First match wins; a status that is not here and below 500 is the caller's to judge.
+STATUSES: Final[dict[int, tuple[Repeat, ...]]] = {
+    429: (Repeat.ALWAYS,),
+    501: (Repeat.NEVER,),
+    503: (Repeat.IF_ASKED, Repeat.IF_REPEATABLE),
+    505: (Repeat.NEVER,),
+}
+OTHER_5XX: Final = (Repeat.IF_REPEATABLE,)
+ERRORS: Final[tuple[tuple[type[TransportError], Repeat], ...]] = (
+    (CertificateError, Repeat.NEVER),
+    (ConnectError, Repeat.ALWAYS),
+    (BodyTooLargeError, Repeat.NEVER),
+    (RequestTimeoutError, Repeat.IF_REPEATABLE),
+    (BrokenExchangeError, Repeat.IF_REPEATABLE),
+)
+
+
+class Decision(NamedTuple):
+    """What to do after an attempt: wait and repeat, or end with what there is."""
+
+    wait: float | None
+    """Seconds before the next attempt; None: there is none."""
+    reason: str = ""
+    """Why there is none, where it is worth saying."""
+
+
+STOP: Final = Decision(None)
+
+
+def failed(status: int) -> bool:
+    """Whether a status is missing data rather than an answer."""
+    return status == 429 or status >= 500
+
+
+def decide(
+    policy: RetryPolicy,
+    request: Request,
+    outcome: Response | TransportError,
+    *,
+    attempt: int,
+    jitter: Callable[[], float] = random.random,
+) -> Decision:
+    """What follows an outcome. ``attempt`` counts from 1; ``jitter`` gives a number from 0 to 1."""
+    asked = parse_retry_after(outcome.headers) if isinstance(outcome, Response) else None
+    repeatable = request.options.idempotent or request.method in REPEATABLE_METHODS
+    if not any(
+        rule is Repeat.ALWAYS
+        or (rule is Repeat.IF_ASKED and asked is not None)
+        or (rule is Repeat.IF_REPEATABLE and repeatable)
+        for rule in _rules(outcome)
+    ):
+        return STOP
+    if attempt >= policy.attempts:
+        return Decision(None, f" after {attempt} attempts" if attempt > 1 else "")
+    if asked is not None and asked > policy.max_wait:
+        host = request.url.raw_host
+        return Decision(None, f"; {host} asked to wait {asked:g} s, more than max_wait ({policy.max_wait:g} s)")
+    backoff = jitter() * min(policy.max_backoff, policy.backoff * 2.0 ** (attempt - 1))
+    if asked is not None:
+        return Decision(asked + min(backoff, 1.0))  # those that wait for the same moment do not come back at once
+    if policy.unspecified_wait is not None and isinstance(outcome, Response) and outcome.status_code == 429:
+        return Decision(policy.unspecified_wait)
+    return Decision(backoff)
+
+
+def _rules(outcome: Response | TransportError) -> tuple[Repeat, ...]:
+    if isinstance(outcome, Response):
+        return STATUSES.get(outcome.status_code, OTHER_5XX if outcome.status_code >= 500 else ())
+    return next(((rule,) for kind, rule in ERRORS if isinstance(outcome, kind)), ())
+
+
+class Retry(Transport):
+    """Sends a request until it has an answer worth returning, or none is to be hoped for.
+
+    Raises StatusError for what remains of 429 and 5xx, and the TransportError of the last attempt. With ``retry=None``
+    there is one attempt and every status is returned.
+    """
+
+    def __init__(self, inner: Transport, default: RetryPolicy | None, traffic: Traffic, log: SafeLogger) -> None:
+        self._inner = inner
+        self._default = default
+        self._traffic = traffic
+        self._log = log
+
+    @override
+    async def send(self, request: Request) -> Response:
+        policy = request.options.retry
+        if isinstance(policy, Unset):
+            policy = self._default
+        if policy is None:
+            return await self._inner.send(request)
+        attempt = 0
+        while True:
+            attempt += 1
+            outcome = await self._attempt(request)
+            if isinstance(outcome, Response) and not failed(outcome.status_code):
+                return outcome
+            decision = decide(policy, request, outcome, attempt=attempt)
+            if decision.wait is None:
+                if isinstance(outcome, Response):
+                    raise status_error(outcome, after=decision.reason)
+                if decision.reason:
+                    outcome.args = (f"{outcome}{decision.reason}",)
+                raise outcome
+            await self._back_off(request, outcome, attempt, decision.wait)
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def _attempt(self, request: Request) -> Response | TransportError:
+        try:
+            return await self._inner.send(request)
+        except TransportError as error:
+            return error
+
+    async def _back_off(self, request: Request, outcome: Response | TransportError, attempt: int, wait: float) -> None:
+        if isinstance(outcome, Response):
+            cause = str(outcome.status_code)
+            await outcome.aclose()
+        else:
+            cause = type(outcome).__name__
+        self._traffic.retries[cause] += 1
+        self._log.info("%s: %s, attempt %d; again in %.1f s", request, cause, attempt, wait)
+        self._traffic.backing_off += 1
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            self._traffic.backing_off -= 1

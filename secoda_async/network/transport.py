@@ -1,0 +1,189 @@
+"""Speaks HTTP through aiohttp. Nothing of aiohttp leaves this file: its errors are translated here."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import http_exceptions
+from multidict import CIMultiDict
+from typing_extensions import override
+
+from secoda_async.counters import Traffic
+from secoda_async.errors import (
+    BodyTooLargeError,
+    BrokenExchangeError,
+    CertificateError,
+    ConfigurationError,
+    ConnectError,
+    InvalidRequestError,
+    RequestError,
+    RequestTimeoutError,
+)
+from secoda_async.network.message import Request, Response, Transport
+from secoda_async.settings import Timeout, Unset
+
+# Most specific first: an aiohttp error is often several of these at once.
+_TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestError], str], ...]] = (
+    ((aiohttp.ConnectionTimeoutError,), ConnectError, "no connection within {connect:g} s"),
+    ((aiohttp.ServerTimeoutError,), RequestTimeoutError, "nothing was received for {read:g} s"),
+    ((TimeoutError,), RequestTimeoutError, "not finished after {total:g} s"),
+    (
+        (aiohttp.ClientConnectorCertificateError, ssl.CertificateError),
+        CertificateError,
+        'the server\'s certificate is not trusted ({exc}); give verify="path/to/ca.pem" if it is your own',
+    ),
+    ((aiohttp.ClientSSLError,), ConnectError, "no TLS connection ({exc}); check that the port speaks https"),
+    (
+        (aiohttp.ClientConnectorDNSError,),
+        ConnectError,
+        "the host name cannot be resolved; check the URL and the network",
+    ),
+    ((aiohttp.ClientConnectorError,), ConnectError, "cannot connect ({exc}); check the URL and that it runs"),
+    ((aiohttp.InvalidURL,), InvalidRequestError, "not a valid URL"),
+    (
+        (aiohttp.ClientError, http_exceptions.HttpProcessingError, ConnectionError, EOFError),
+        BrokenExchangeError,
+        "the exchange broke off ({exc})",
+    ),
+    ((ValueError, TypeError), InvalidRequestError, "cannot be sent ({exc})"),
+)
+_MAX_HEADER: Final = 64 * 2**10
+
+
+class AiohttpTransport(Transport):
+    """One pool of kept connections. Redirects are not followed, cookies are not kept, the pool never queues.
+
+    Usage: inside a running event loop, ``transport = AiohttpTransport(timeout=Timeout(), verify=True, ...)``.
+    Raises ConfigurationError where ``verify`` names a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: Timeout,
+        verify: bool | str,
+        max_body: int,
+        traffic: Traffic,
+        user_agent: str,
+    ) -> None:
+        self._timeout = timeout
+        self._aiohttp_timeout = _as_client_timeout(timeout)
+        self._max_body = max_body
+        self._traffic = traffic
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._verify = self._as_ssl(verify)
+        self._loop = asyncio.get_running_loop()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": user_agent},
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
+            read_bufsize=2**18,
+        )
+        # aiohttp repeats a request by itself where a kept connection was closed; that would pass no rate limit.
+        self._session._retry_connection = False
+
+    @override
+    async def send(self, request: Request) -> Response:
+        options = request.options
+        timeout, client_timeout = self._timeout, self._aiohttp_timeout
+        if not isinstance(options.timeout, Unset):
+            timeout, client_timeout = options.timeout, _as_client_timeout(options.timeout)
+        tls = self._verify if isinstance(options.verify, Unset) else self._as_ssl(options.verify)
+        headers = request.headers
+        data: bytes | AsyncIterator[bytes] | None
+        if request.body is None or isinstance(request.body, bytes):
+            data = request.body
+        else:
+            headers = CIMultiDict(headers)
+            headers["Content-Length"] = str(request.body.length)
+            data = request.body.open()
+        self._traffic.attempts += 1
+        started = self._loop.time()
+        try:
+            reply = await self._session.request(
+                request.method,
+                request.url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                timeout=client_timeout,
+                ssl=tls,
+            )
+            try:
+                content = await self._read(request, reply)
+            except BaseException:
+                reply.close()
+                raise
+            await reply.release()
+        except (
+            aiohttp.ClientError,
+            http_exceptions.HttpProcessingError,
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+        ) as exc:
+            raise _translate(exc, request, timeout) from exc
+        self._traffic.statuses[reply.status] += 1
+        self._traffic.bytes_received += len(content)
+        return Response(
+            request, reply.status, headers=reply.headers, content=content, elapsed=self._loop.time() - started
+        )
+
+    @override
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def _read(self, request: Request, reply: aiohttp.ClientResponse) -> bytes:
+        """The decoded body, read in pieces under a cap: a small gzip body can decode to half a gigabyte."""
+        stream = reply.content
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await stream.readany():
+            size += len(piece)
+            if size > self._max_body:
+                raise BodyTooLargeError(
+                    f"{request}: the body is over {self._max_body} bytes; raise max_body if that is meant",
+                    request=request,
+                )
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _as_ssl(self, verify: bool | str) -> bool | ssl.SSLContext:
+        if isinstance(verify, bool):
+            return verify
+        context = self._contexts.get(verify)
+        if context is None:
+            folder = Path(verify).is_dir()
+            try:
+                context = ssl.create_default_context(
+                    cafile=None if folder else verify, capath=verify if folder else None
+                )
+            except OSError as exc:
+                raise ConfigurationError(f"verify={verify!r}: the CA file cannot be read ({exc})") from exc
+            self._contexts[verify] = context
+        return context
+
+
+def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout.total, connect=timeout.connect, sock_read=timeout.read)
+
+
+def _translate(exc: BaseException, request: Request, timeout: Timeout) -> RequestError:
+    for kinds, error, message in _TRANSLATION:
+        if isinstance(exc, kinds):
+            text = message.format(
+                exc=str(exc) or type(exc).__name__,
+                connect=timeout.connect or 0,
+                read=timeout.read or 0,
+                total=timeout.total or 0,
+            )
+            return error(f"{request}: {text}", request=request)
+    return BrokenExchangeError(f"{request}: the exchange broke off ({exc!r})", request=request)

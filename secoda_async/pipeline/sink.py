@@ -1,0 +1,44 @@
+"""Where a run ends: what a sink is asked, in which order."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from secoda_async.counters import Traffic
+from secoda_async.findings import Findings
+from secoda_async.redact import Redactor
+from secoda_async.spool import Batch, Spool
+
+
+class RunInfo(NamedTuple):
+    """What a sink is told about the run it ends."""
+
+    run_id: str
+    integration: str
+    """Name of the integration's class."""
+    upload: Traffic
+    """Counts a sink's own requests."""
+    findings: Findings
+    redact: Redactor
+
+
+class Sink(Protocol):
+    """Takes one run: ``open``, then ``commit`` where the run is complete, or ``abort`` where it is not.
+
+    Usage: ``class Mine(Sink): ...; await integration.run(Mine())``. ``commit`` delivers all or raises.
+    """
+
+    async def open(self, run: RunInfo) -> None:
+        """Before the first request: refuse here what could not be delivered later."""
+
+    async def commit(self, spool: Spool) -> None:
+        """The run is complete: deliver its files."""
+
+    async def abort(self, error: BaseException) -> None:
+        """The run failed, or its delivery did: leave what was delivered before as it is."""
+
+
+@runtime_checkable
+class StreamingSink(Sink, Protocol):
+    """A sink that is also given every batch as it is written, before the run is known to be complete."""
+
+    async def write(self, batch: Batch) -> None:
+        """Pass on a batch."""

@@ -1,0 +1,100 @@
+"""What a run did: one value, made when it ends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from secoda_async.counters import Counters, Traffic
+from secoda_async.findings import Finding, Findings, Loss
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class TrafficReport(BaseModel):
+    """Requests to one side."""
+
+    requests: int
+    attempts: int
+    statuses: dict[int, int]
+    retries: dict[str, int]
+    """Repeats by cause: a status or the name of an error."""
+    waited_seconds: float
+    """Time that requests waited for limits and slots, added up."""
+    bytes_received: int
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> Self:
+        return cls(
+            requests=traffic.requests,
+            attempts=traffic.attempts,
+            statuses=dict(sorted(traffic.statuses.items())),
+            retries=dict(sorted(traffic.retries.items())),
+            waited_seconds=round(traffic.waited, 3),
+            bytes_received=traffic.bytes_received,
+        )
+
+
+class RunReport(BaseModel):
+    """One run. Usage: ``report = await integration.run(); print(report.model_dump_json(indent=2))``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    integration: str
+    status: Status
+    started_at: datetime
+    seconds: float
+    error: str | None
+    """Why the run failed, in one line."""
+    resources: dict[str, int]
+    """Declared resources by entity type."""
+    lineage: int
+    """Declared lineages."""
+    source: TrafficReport
+    upload: TrafficReport
+    undelivered_peak_bytes: int
+    """The most that was declared and not yet written."""
+    spool_bytes: int
+    loss_count: int
+    losses: list[Loss]
+    """The first 100 of them."""
+    findings: list[Finding]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        run: str,
+        integration: str,
+        started_at: datetime,
+        seconds: float,
+        error: str | None,
+        counters: Counters,
+        findings: Findings,
+    ) -> Self:
+        return cls(
+            run=run,
+            integration=integration,
+            status=Status.COMPLETE if error is None else Status.FAILED,
+            started_at=started_at,
+            seconds=round(seconds, 3),
+            error=error,
+            resources={str(name): count for name, count in sorted(counters.resources.items())},
+            lineage=counters.lineage,
+            source=TrafficReport.of(counters.source),
+            upload=TrafficReport.of(counters.upload),
+            undelivered_peak_bytes=counters.undelivered_peak,
+            spool_bytes=counters.delivered,
+            loss_count=findings.loss_count,
+            losses=findings.losses,
+            findings=findings.list(),
+        )

@@ -1,0 +1,192 @@
+"""One run's lifetime: extract, then deliver all or nothing, then report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from secoda_async.counters import Counters
+from secoda_async.errors import IncompleteRunError
+from secoda_async.findings import Findings
+from secoda_async.network.client import Client
+from secoda_async.network.message import Transport
+from secoda_async.pipeline.intake import Intake
+from secoda_async.pipeline.pump import pump
+from secoda_async.pipeline.sink import RunInfo, Sink
+from secoda_async.redact import Redactor
+from secoda_async.report import RunReport
+from secoda_async.settings import Settings
+from secoda_async.spool import Spool, new_run_id, resolve_state_dir
+from secoda_async.stragglers import marked, stop_stragglers
+from secoda_async.workers import Workers, gave_up
+
+_CLEAN_UP: Final = 1.0  # seconds a failed run's sink may take to say so
+
+
+class Run:
+    """One run, from its first request to its report.
+
+    Usage: ``run = Run("Cluvio", settings, redact=redact); report = await run.execute(extract, sink)``.
+    ``client``, ``intake`` and ``workers`` exist while ``extract`` runs.
+    """
+
+    client: Client
+    intake: Intake
+    workers: Workers
+
+    def __init__(
+        self, integration: str, settings: Settings, *, redact: Redactor, transport: Transport | None = None
+    ) -> None:
+        self.run_id = new_run_id()
+        self.counters = Counters()
+        self.findings = Findings()
+        self.report: RunReport | None = None
+        self.extracting = False
+        self._integration = integration
+        self._settings = settings
+        self._redact = redact
+        self._transport = transport
+
+    async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
+        """Run ``extract``, and hand its spool to the sink where nothing was lost.
+
+        Raises what ``extract`` raised, IncompleteRunError where it returned although something was lost, and
+        DeliveryError where the result could not be kept or delivered; ``report`` holds the report in each case.
+        """
+        started_at, clock = datetime.now(UTC), time.monotonic()
+        error: BaseException | None = None
+        try:
+            await self._extract_and_deliver(extract, sink)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            self.report = RunReport.of(
+                run=self.run_id,
+                integration=self._integration,
+                started_at=started_at,
+                seconds=time.monotonic() - clock,
+                error=None if error is None else self._redact(f"{error}" or type(error).__name__),
+                counters=self.counters,
+                findings=self.findings,
+            )
+        return self.report
+
+    async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
+        state_dir = resolve_state_dir(self._settings.state_dir)
+        spool = await to_thread.run_sync(Spool.create, state_dir, self.run_id)
+        try:
+            try:
+                await sink.open(self._info())
+                await self._extract(extract, spool, sink)
+                await to_thread.run_sync(spool.complete)
+                await sink.commit(spool)
+                await to_thread.run_sync(spool.accept)
+            except BaseException as exc:
+                await self._abort(spool, sink, exc)
+                raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(spool.close)
+
+    async def _extract(self, extract: Callable[[], Awaitable[None]], spool: Spool, sink: Sink) -> None:
+        """Run ``extract`` and the pump beside each other until everything declared is in the spool."""
+        errors: list[BaseException] = []
+        client = Client(
+            self._settings,
+            traffic=self.counters.source,
+            findings=self.findings,
+            redact=self._redact,
+            transport=self._transport,
+            gave_up=gave_up,
+        )
+        with Intake(self._settings, self.counters, self.findings) as self.intake:
+            async with client as self.client, anyio.create_task_group() as group:
+
+                async def write() -> None:
+                    try:
+                        await pump(self.intake, spool, sink)
+                    except Exception as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+                        errors.append(exc)
+                        group.cancel_scope.cancel()
+
+                group.start_soon(write)
+                self.workers = Workers(group, self._settings.concurrency)
+                try:
+                    await self._call(extract)
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+                    errors.append(exc)
+                    group.cancel_scope.cancel()
+                finally:
+                    await self.workers.aclose()
+                    self.intake.close()
+        if errors:
+            raise _first(errors)
+        self._find_unmatched_limits()
+        if self.findings.loss_count:
+            raise self._incomplete()
+
+    async def _call(self, extract: Callable[[], Awaitable[None]]) -> None:
+        self.extracting = True
+        try:
+            with marked(self):
+                await extract()
+            await self._look_for_what_was_left()
+        finally:
+            self.extracting = False
+
+    async def _look_for_what_was_left(self) -> None:
+        """Whatever has not ended when ``extract`` returns is missing from the result."""
+        for request in self.client.in_flight:
+            self.findings.lose(self._redact(f"{request}: still in flight when extract() returned; await it"))
+        for sentence in (*await self.workers.aclose(), *await stop_stragglers(self)):
+            self.findings.lose(sentence)
+
+    def _find_unmatched_limits(self) -> None:
+        for key in self.client.unmatched_limits:
+            self.findings.find("unmatched-limit", key, f"rate_limits: no request went to {key!r}; is it spelt right?")
+
+    def _incomplete(self) -> IncompleteRunError:
+        count, losses = self.findings.loss_count, self.findings.losses
+        more = f" (and {count - 1} more, see the report)" if count > 1 else ""
+        return IncompleteRunError(
+            f"the run is incomplete, so nothing was delivered: {losses[0].message}{more}. "
+            "Let the error end extract(), or pass optional=True where the run is complete without that data"
+        )
+
+    async def _abort(self, spool: Spool, sink: Sink, error: BaseException) -> None:
+        """Tell the files and the sink that the run failed; an error here must not hide the first."""
+        reason = self._redact(str(error) or type(error).__name__)
+        with anyio.move_on_after(_CLEAN_UP, shield=True):
+            for tell in (partial(to_thread.run_sync, spool.fail, reason), partial(sink.abort, error)):
+                try:
+                    await tell()
+                except Exception as exc:  # noqa: BLE001 # noted on the error that is raised
+                    error.add_note(f"also: {type(exc).__name__}: {self._redact(str(exc))}")
+
+    def _info(self) -> RunInfo:
+        return RunInfo(self.run_id, self._integration, self.counters.upload, self.findings, self._redact)
+
+
+def _first(errors: list[BaseException]) -> BaseException:
+    """The first error as itself, the others as notes on it; a group is opened up."""
+    leaves = [leaf for error in errors for leaf in _leaves(error)]
+    first, *others = leaves
+    for other in others:
+        first.add_note(f"also: {type(other).__name__}: {other}")
+    return first
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

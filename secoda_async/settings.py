@@ -1,0 +1,211 @@
+"""What can be set: small frozen values, checked when they are made."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from typing_extensions import override
+
+from secoda_async.errors import ConfigurationError
+
+
+class Unset(Enum):
+    """The type of `UNSET`, which says that nothing was chosen, where None is a choice."""
+
+    UNSET = "unset"
+
+    @override
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final[Literal[Unset.UNSET]] = Unset.UNSET
+
+
+def _require(condition: bool, message: str) -> None:  # an assertion with a plain message
+    if not condition:
+        raise ConfigurationError(message)
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most ``requests`` requests in any ``per`` seconds, wherever those seconds begin.
+
+    Usage: ``rate_limits = {"api.cluvio.com": RateLimit(100, per=60)}``.
+
+    ``burst`` is how many may leave at the same moment. By default a window's requests are spread evenly, over one
+    second at most (so ``RateLimit(100, per=60)`` sends its hundred within the first second, then waits).
+    Raises ConfigurationError where a number is not positive.
+    """
+
+    requests: int
+    """Requests in one window."""
+    per: float = 1.0
+    """Length of the window in seconds."""
+    burst: int | None = field(default=None, kw_only=True)
+    """Requests that may leave at the same moment; None: 10 ms worth of the spread, at least one."""
+
+    def __post_init__(self) -> None:
+        _require(
+            _is_count(self.requests),
+            f"RateLimit: requests must be a whole number of 1 or more, not {self.requests!r}",
+        )
+        _require(_is_seconds(self.per), f"RateLimit: per must be a number of seconds above 0, not {self.per!r}")
+        if self.burst is not None:
+            _require(
+                _is_count(self.burst) and self.burst <= self.requests,
+                f"RateLimit: burst must be from 1 to requests ({self.requests}), not {self.burst!r}",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often, and how long apart, a request is repeated.
+
+    Usage: ``retry = RetryPolicy(attempts=8)`` on the class, or ``await self.http_get(url, retry=None)`` for one call.
+
+    The wait before attempt n+1 is random between 0 and ``backoff * 2**(n-1)``, at most ``max_backoff`` (full jitter);
+    ``Retry-After`` takes its place where the answer carries one.
+    Raises ConfigurationError where a number is out of range.
+    """
+
+    attempts: int = 5
+    """Attempts in all, the first included."""
+    backoff: float = 0.5
+    """Upper bound of the first wait, in seconds."""
+    max_backoff: float = 30.0
+    """Upper bound of any wait that the server did not ask for, in seconds."""
+    max_wait: float = 300.0
+    """Longest ``Retry-After`` that is obeyed, in seconds; a longer one ends the request with an error."""
+    unspecified_wait: float | None = None
+    """Wait in seconds after a 429 without ``Retry-After``; None: the usual back-off."""
+
+    def __post_init__(self) -> None:
+        _require(
+            _is_count(self.attempts),
+            f"RetryPolicy: attempts must be a whole number of 1 or more, not {self.attempts!r}",
+        )
+        for name in ("backoff", "max_backoff", "max_wait"):
+            value = getattr(self, name)
+            _require(_is_seconds(value), f"RetryPolicy: {name} must be a number of seconds above 0, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeout:
+    """How long one attempt may take, in seconds; None is no limit. Waiting for a rate limit does not count.
+
+    Usage: ``timeout = Timeout(total=300)`` on the class, or ``timeout=Timeout(read=5)`` for one call.
+    Raises ConfigurationError where a number is not positive.
+    """
+
+    connect: float | None = 10.0
+    """Until the connection stands, TLS included."""
+    read: float | None = 60.0
+    """Between two reads."""
+    total: float | None = 120.0
+    """The whole attempt, from leaving the rate limit to the last byte."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            _require(
+                value is None or _is_seconds(value),
+                f"Timeout: {f.name} must be a number of seconds above 0, or None, not {value!r}",
+            )
+
+    @classmethod
+    def of(cls, value: "Timeout | float | None") -> Self:
+        """A number stands for the whole attempt, None for no limit at all."""
+        if isinstance(value, cls):
+            return value
+        if value is None:
+            return cls(connect=None, read=None, total=None)
+        if not isinstance(value, int | float):
+            raise ConfigurationError(f"timeout must be a Timeout, a number of seconds or None, not {value!r}")
+        return cls(connect=value, read=value, total=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of the integration's connection form.
+
+    Usage: ``inputs = {"base_url": Input(secret=False), "token": Input(required=False)}``.
+    """
+
+    secret: bool = True
+    """Whether its value is kept out of logs, errors and reports."""
+    required: bool = True
+    """Whether a run without it ends before its first request."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a run can be given; each is a keyword of the integration's constructor and a class attribute.
+
+    Raises ConfigurationError where a value is out of range.
+    """
+
+    base_url: str = ""
+    """What relative URLs are appended to."""
+    rate_limits: Mapping[str, RateLimit | Iterable[RateLimit]] = field(default_factory=dict)
+    """Limits by ``host`` or ``host:port``; ``"*"`` is a limit for each other host. Several in a list all hold."""
+    concurrency: int = 16
+    """Requests in flight at once to one host. Small servers break under 32."""
+    retry: RetryPolicy | None = RetryPolicy()
+    timeout: Timeout = Timeout()
+    verify: bool | str = True
+    """Certificates: checked, not checked, or checked against the CA file (or folder) at this path."""
+    max_body: int = 256 * 2**20
+    """Largest decoded body, in bytes."""
+    state_dir: Path | None = None
+    """Where runs keep their files; None: ``SECODA_ASYNC_STATE``, else ``.secoda-async/``."""
+    batch_bytes: int = 256 * 2**10
+    """A batch crosses the queue when it holds this many bytes."""
+    queue_bytes: int = 4 * 2**20
+    """Undelivered bytes from which an awaited declare waits."""
+    max_undelivered: int = 64 * 2**20
+    """Undelivered bytes at which a declare raises BackpressureError."""
+    max_record: int = 16 * 2**20
+    """Largest line of one record, in bytes."""
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
+        _require(
+            _is_count(self.concurrency),
+            f"concurrency must be a whole number of 1 or more, not {self.concurrency!r}",
+        )
+        for name in ("max_body", "batch_bytes", "queue_bytes", "max_undelivered", "max_record"):
+            value = getattr(self, name)
+            _require(_is_count(value), f"{name} must be a number of bytes of 1 or more, not {value!r}")
+        _require(
+            self.batch_bytes <= self.queue_bytes <= self.max_undelivered,
+            "batch_bytes, queue_bytes and max_undelivered must rise in this order",
+        )
+        _require(
+            self.retry is None or isinstance(self.retry, RetryPolicy),
+            f"retry must be a RetryPolicy or None, not {self.retry!r}",
+        )
+        _require(isinstance(self.verify, bool | str), f"verify must be true, false or a path, not {self.verify!r}")
+        object.__setattr__(self, "timeout", Timeout.of(self.timeout))
+        if self.state_dir is not None:
+            object.__setattr__(self, "state_dir", Path(self.state_dir))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings by name. Raises ConfigurationError for a name that is none."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(values.keys() - known)
+        _require(not unknown, f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}")
+        return cls(**values)

@@ -1,0 +1,109 @@
+"""Leaves a complete run as files in a folder."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from anyio import to_thread
+from typing_extensions import override
+
+from secoda_async.errors import OutputError
+from secoda_async.pipeline.sink import RunInfo, Sink
+from secoda_async.redact import Redactor
+from secoda_async.spool import Kind, Spool, replace_file
+
+FORMAT: Final = 1
+_RUN: Final = "run.json"
+_FAILED: Final = "run.failed.json"
+_PIECE: Final = 2**23
+
+
+class JSONLSink(Sink):
+    """Writes ``resources.jsonl`` and ``lineage.jsonl``, then ``run.json`` with size and SHA-256 of both.
+
+    Usage: ``await integration.run(JSONLSink("out"))``. Files of an earlier run are replaced only by those of a
+    complete one; a failed run writes ``run.failed.json`` and touches nothing else. Whoever finds the sums of
+    ``run.json`` to be those of the files has one complete run. Raises OutputError where the folder cannot be written.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._directory = Path(directory)
+        self._run: dict[str, Any] = {}
+        self._redact = Redactor()
+
+    @override
+    async def open(self, run: RunInfo) -> None:
+        self._run = {"format": FORMAT, "run": run.run_id, "integration": run.integration}
+        self._redact = run.redact
+        await to_thread.run_sync(self._check)
+
+    @override
+    async def commit(self, spool: Spool) -> None:
+        temporaries: list[tuple[Path, Path]] = []
+        try:
+            for kind in Kind:
+                target = self._directory / kind.filename
+                temporary = target.with_name(f".{target.name}.{spool.run_id}.tmp")
+                temporaries.append((temporary, target))
+                await self._copy(spool.file(kind).path, temporary)
+            await to_thread.run_sync(self._publish, spool, temporaries)
+        except OSError as exc:
+            raise self._error(exc) from exc
+        finally:
+            for temporary, _ in temporaries:
+                temporary.unlink(missing_ok=True)
+
+    @override
+    async def abort(self, error: BaseException) -> None:
+        reason = self._redact(str(error)) or type(error).__name__
+        await to_thread.run_sync(self._write_run, _FAILED, {"error": reason, "error_type": type(error).__name__})
+
+    async def _copy(self, source: Path, target: Path) -> None:
+        """In pieces, so that a cancelled run does not wait for gigabytes."""
+        with source.open("rb") as reader, target.open("wb") as writer:
+            while await to_thread.run_sync(_copy_piece, reader, writer):
+                pass
+            await to_thread.run_sync(os.fsync, writer.fileno())
+
+    def _publish(self, spool: Spool, temporaries: list[tuple[Path, Path]]) -> None:
+        for temporary, target in temporaries:
+            temporary.replace(target)
+        files = {
+            kind.filename: {"bytes": file.bytes, "records": file.records, "sha256": file.sha256}
+            for kind in Kind
+            for file in (spool.file(kind),)
+        }
+        self._write_run(_RUN, {"files": files})
+        (self._directory / _FAILED).unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            probe = self._directory / f".{self._run['run']}.probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as exc:
+            raise self._error(exc) from exc
+
+    def _write_run(self, name: str, more: dict[str, Any]) -> None:
+        content = {**self._run, "finished_at": datetime.now(UTC), **more}
+        try:
+            replace_file(self._directory / name, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        except OSError as exc:
+            raise self._error(exc) from exc
+
+    def _error(self, exc: OSError) -> OutputError:
+        return OutputError(
+            f"the folder {self._directory} cannot be written: {exc.strerror or exc}; "
+            "free space, mend its permissions or choose another"
+        )
+
+
+def _copy_piece(reader: Any, writer: Any) -> bool:
+    piece = reader.read(_PIECE)
+    writer.write(piece)
+    return bool(piece)

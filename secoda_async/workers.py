@@ -1,0 +1,239 @@
+"""``for_each`` and ``map``: a fixed set of workers that pull, so a million items never become a million tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Self, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from secoda_async.errors import ConfigurationError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Items = Iterable[T] | AsyncIterable[T]
+Worker = Callable[[T], Awaitable[R]]
+
+WORKER_TASK: Final = "secoda_async worker"
+"""Name of every task that is started here."""
+
+
+class _End(Exception):  # noqa: N818 # no error: what an iterator raises at its end
+    """Raised when there are no items left."""
+
+
+class _Source(Generic[T]):
+    """Gives one item at a time to whoever asks, from a sync or an async iterable."""
+
+    def __init__(self, items: Items[T]) -> None:
+        self._sync: Iterator[T] | None = None
+        self._async: AsyncIterator[T] | None = None
+        if isinstance(items, AsyncIterable):
+            self._async = aiter(items)
+        elif isinstance(items, Iterable):
+            self._sync = iter(items)
+        else:
+            raise ConfigurationError(f"items must be iterable or async iterable, not {type(items).__name__}")
+        self._one_at_a_time = asyncio.Lock()  # an async generator cannot be asked twice at once
+
+    async def next(self) -> T:
+        """The next item. Raises _End where there is none."""
+        if self._sync is not None:
+            for item in self._sync:
+                return item
+            raise _End
+        assert self._async is not None
+        async with self._one_at_a_time:
+            try:
+                return await anext(self._async)
+            except StopAsyncIteration:
+                raise _End from None
+
+
+async def _each(source: _Source[T], worker: Worker[T, Any], size: int) -> None:
+    """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
+    errors: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def work(others: int) -> None:
+            try:
+                item = await source.next()
+                if others:  # workers start as items come, so few items start few workers
+                    group.start_soon(work, others - 1, name=WORKER_TASK)
+                while True:
+                    await worker(item)
+                    item = await source.next()
+            except _End:
+                return
+            except Exception as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+                errors.append(exc)
+                group.cancel_scope.cancel()
+
+        group.start_soon(work, size - 1, name=WORKER_TASK)
+    if errors:
+        first, *others = errors
+        for other in others:
+            first.add_note(f"also: {type(other).__name__}: {other}")
+        raise first
+
+
+class Workers:
+    """The workers of one run.
+
+    Usage: ``await workers.for_each(tables, extract_columns)``; ``async for reply in workers.map(urls, get): ...``.
+    ``concurrency`` is the number of workers where a call does not say.
+    """
+
+    def __init__(self, group: TaskGroup, concurrency: int) -> None:
+        self._group = group
+        self._concurrency = concurrency
+        self._maps: list[Map[Any, Any]] = []
+
+    async def for_each(self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None) -> None:
+        """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
+        await _each(_Source(items), worker, self._checked(concurrency))
+
+    def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
+        """The results of ``worker(item)`` as they complete."""
+        mapped = Map(self._group, _Source(items), worker, self._checked(concurrency))
+        # The ended ones are let go, so that a run may map a million times.
+        self._maps = [one for one in self._maps if not one.ended]
+        self._maps.append(mapped)
+        return mapped
+
+    async def aclose(self) -> list[str]:
+        """Stop the maps that were neither read to their end nor closed; a sentence for each whose rest was wanted."""
+        left = [one for one in self._maps if not one.ended]
+        wanted = [one.describe() for one in left if one.is_wanted]
+        for one in left:
+            await one.aclose()
+        return wanted
+
+    def _checked(self, concurrency: int | None) -> int:
+        if concurrency is None:
+            return self._concurrency
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigurationError(f"concurrency must be a whole number of 1 or more, not {concurrency!r}")
+        return concurrency
+
+
+class _Wanted:
+    """Whether a map's results are still wanted; its workers carry it in their context, and maps within it too."""
+
+    __slots__ = ("_outer", "closed")
+
+    def __init__(self, outer: _Wanted | None) -> None:
+        self._outer = outer
+        self.closed = False
+
+    def __bool__(self) -> bool:
+        return not self.closed and (self._outer is None or bool(self._outer))
+
+
+_wanted: Final[ContextVar[_Wanted | None]] = ContextVar("secoda_async_wanted", default=None)
+
+
+def gave_up() -> bool:
+    """Whether the running task works for a map whose rest is not wanted, so that its cancelled requests are no loss."""
+    mine = _wanted.get()
+    return mine is not None and not mine
+
+
+class Map(Generic[T, R]):
+    """Results as they complete; the first error ends the iteration and is raised by it.
+
+    Usage: ``async for result in self.map(items, worker): ...``. Workers stay at most ``concurrency`` results ahead of
+    their reader. To leave early, say so: ``async with self.map(...) as results: ...`` or ``await results.aclose()``
+    stops the workers. A map that is left without it, or never iterated, is a loss of the run.
+    """
+
+    # An object and no async generator: a task group inside a generator cancels its consumer when it is left early.
+
+    def __init__(self, group: TaskGroup, source: _Source[T], worker: Worker[T, R], size: int) -> None:
+        self._group = group
+        self._source = source
+        self._worker = worker
+        self._size = size
+        self._send, self._receive = anyio.create_memory_object_stream[R](size)
+        self._scope = anyio.CancelScope()
+        self._wanted = _Wanted(_wanted.get())
+        self._error: Exception | None = None
+        self._started = False
+        self._yielded = 0
+        self.ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        if self.ended:
+            raise StopAsyncIteration
+        if not self._started:
+            self._start()
+        try:
+            try:
+                result = self._receive.receive_nowait()
+            except anyio.WouldBlock:
+                result = await self._receive.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            self.ended = True
+            self._receive.close()
+            if self._error is not None:
+                raise self._error from None
+            raise StopAsyncIteration from None
+        self._yielded += 1
+        return result
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop the workers: the rest is not wanted. Calling it again does nothing."""
+        self.ended = True
+        self._wanted.closed = True
+        self._scope.cancel()
+        self._receive.close()
+        self._send.close()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nobody said that the rest is not wanted."""
+        return bool(self._wanted)
+
+    def describe(self) -> str:
+        """What was left undone."""
+        name = getattr(self._worker, "__qualname__", repr(self._worker))
+        if not self._started:
+            return f"map({name}) was never iterated, so none of its items was worked on; use `async for` or for_each"
+        return (
+            f"map({name}) was left after {self._yielded} results; read it to its end, or close it with "
+            "`async with self.map(...)` or `await results.aclose()` where the rest is not wanted"
+        )
+
+    def _start(self) -> None:
+        self._started = True
+        token = _wanted.set(self._wanted)
+        try:
+            self._group.start_soon(self._run, name=WORKER_TASK)
+        finally:
+            _wanted.reset(token)
+
+    async def _run(self) -> None:
+        with self._send, self._scope:
+            try:
+                await _each(self._source, self._work, self._size)
+            except Exception as exc:  # noqa: BLE001 # raised where the results are read
+                self._error = exc
+
+    async def _work(self, item: T) -> None:
+        result = await self._worker(item)
+        try:
+            self._send.send_nowait(result)
+        except anyio.WouldBlock:
+            await self._send.send(result)
