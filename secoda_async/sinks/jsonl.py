@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import orjson
 from anyio import to_thread
 from typing_extensions import override
@@ -43,35 +44,28 @@ class JSONLSink(Sink):
 
     @override
     async def commit(self, spool: Spool) -> None:
-        temporaries: list[tuple[Path, Path]] = []
+        copies = {
+            self._directory / f".{kind.filename}.{spool.run_id}.tmp": self._directory / kind.filename for kind in Kind
+        }
         try:
-            for kind in Kind:
-                target = self._directory / kind.filename
-                temporary = target.with_name(f".{target.name}.{spool.run_id}.tmp")
-                temporaries.append((temporary, target))
-                await self._copy(spool.file(kind).path, temporary)
-            await to_thread.run_sync(self._publish, spool, temporaries)
+            for kind, copy in zip(Kind, copies, strict=True):
+                await _copy(spool.file(kind).path, copy)
+            await to_thread.run_sync(self._publish, spool, copies)
         except OSError as exc:
             raise self._error(exc) from exc
         finally:
-            for temporary, _ in temporaries:
-                temporary.unlink(missing_ok=True)
+            with anyio.CancelScope(shield=True):
+                for copy in copies:
+                    await anyio.Path(copy).unlink(missing_ok=True)
 
     @override
     async def abort(self, error: BaseException) -> None:
         reason = self._redact(str(error)) or type(error).__name__
         await to_thread.run_sync(self._write_run, _FAILED, {"error": reason, "error_type": type(error).__name__})
 
-    async def _copy(self, source: Path, target: Path) -> None:
-        """In pieces, so that a cancelled run does not wait for gigabytes."""
-        with source.open("rb") as reader, target.open("wb") as writer:
-            while await to_thread.run_sync(_copy_piece, reader, writer):
-                pass
-            await to_thread.run_sync(os.fsync, writer.fileno())
-
-    def _publish(self, spool: Spool, temporaries: list[tuple[Path, Path]]) -> None:
-        for temporary, target in temporaries:
-            temporary.replace(target)
+    def _publish(self, spool: Spool, copies: dict[Path, Path]) -> None:
+        for copy, target in copies.items():
+            copy.replace(target)
         files = {
             kind.filename: {"bytes": file.bytes, "records": file.records, "sha256": file.sha256}
             for kind in Kind
@@ -103,7 +97,10 @@ class JSONLSink(Sink):
         )
 
 
-def _copy_piece(reader: Any, writer: Any) -> bool:
-    piece = reader.read(_PIECE)
-    writer.write(piece)
-    return bool(piece)
+async def _copy(source: Path, target: Path) -> None:
+    """In pieces, so that a cancelled run does not wait for gigabytes."""
+    async with await anyio.open_file(source, "rb") as reader, await anyio.open_file(target, "wb") as writer:
+        while piece := await reader.read(_PIECE):
+            await writer.write(piece)
+        await writer.flush()
+        await to_thread.run_sync(os.fsync, writer.wrapped.fileno())

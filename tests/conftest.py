@@ -1,0 +1,27 @@
+"""What every test shares."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs keep their files where the test can see them, and nowhere else."""
+    directory = tmp_path / "state"
+    monkeypatch.setenv("SECODA_ASYNC_STATE", str(directory))
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def _loop_is_never_blocked() -> Iterator[BlockBuster]:
+    """A call of this package that blocks the event loop fails the test."""
+    with blockbuster_ctx("secoda_async") as guard:
+        yield guard
