@@ -12,6 +12,8 @@ class Loss(BaseModel):
     """Data that the run should hold and does not."""
 
     message: str
+    request: bool = False
+    """Whether it is a request that failed, which the caller may have caught."""
 
 
 class Finding(BaseModel):
@@ -32,20 +34,37 @@ class Findings:
 
     losses: list[Loss]
     loss_count: int
+    _cancelled: list[str]
+    _cancelled_count: int
     _findings: dict[tuple[str, str], Finding]
-    overflow: int
+    _overflow: int
 
     def __init__(self) -> None:
         self.losses = []
         self.loss_count = 0
+        self._cancelled = []
+        self._cancelled_count = 0
         self._findings = {}
-        self.overflow = 0
+        self._overflow = 0
 
-    def lose(self, message: str) -> None:
+    def lose(self, message: str, *, request: bool = False) -> None:
         """Count a loss: from here on the run is incomplete."""
         self.loss_count += 1
         if len(self.losses) < _SAMPLES:
-            self.losses.append(Loss(message=message))
+            self.losses.append(Loss(message=message, request=request))
+
+    def cancel(self, message: str) -> None:
+        """Count a request that was cancelled: a loss if the run goes on without it, see `lose_cancelled`."""
+        self._cancelled_count += 1
+        if len(self._cancelled) < _SAMPLES:
+            self._cancelled.append(message)
+
+    def lose_cancelled(self) -> None:
+        """The run went on: what was cancelled is lost. (Where an error ends the run, they are its mere consequence.)"""
+        for message in self._cancelled:
+            self.lose(message, request=True)
+        self.loss_count += self._cancelled_count - len(self._cancelled)
+        self._cancelled, self._cancelled_count = [], 0
 
     def find(self, code: str, subject: str, message: str) -> None:
         """Count a finding; the first message of a code and subject is the one that is kept."""
@@ -55,12 +74,12 @@ class Findings:
         elif len(self._findings) < _SAMPLES:
             self._findings[code, subject] = Finding(code=code, subject=subject, message=message)
         else:
-            self.overflow += 1
+            self._overflow += 1
 
     def list(self) -> list[Finding]:
         """The findings, in the order in which they were first seen."""
         found = [*self._findings.values()]
-        if self.overflow:
-            text = f"{self.overflow} further findings were counted and not kept"
-            found.append(Finding(code="more-findings", subject="run", message=text, count=self.overflow))
+        if self._overflow:
+            text = f"{self._overflow} further findings were counted and not kept"
+            found.append(Finding(code="more-findings", subject="run", message=text, count=self._overflow))
         return found

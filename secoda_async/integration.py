@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, final
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, final
 from typing_extensions import Unpack
 
 from secoda_async.credentials import Credentials
-from secoda_async.errors import RunError
+from secoda_async.errors import ConfigurationError, RunError
 from secoda_async.models import DeclaredLineage, Resource
 from secoda_async.network.client import BodyOptions, RequestOptions
 from secoda_async.network.message import Response, Transport
@@ -167,4 +168,9 @@ class SecodaIntegration(abc.ABC):
     async def _checked_extract(self) -> None:
         if self.inputs is not None:
             self.credentials.require(self.inputs)
-        await self.extract()
+        extraction = self.extract()
+        if not inspect.isawaitable(extraction):
+            raise ConfigurationError(
+                f"{type(self).__name__}.extract must be asynchronous: write `async def extract(self)`"
+            )
+        await extraction

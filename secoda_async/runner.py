@@ -49,6 +49,8 @@ class Run:
         self.findings = Findings()
         self.report: RunReport | None = None
         self.extracting = False
+        self.phase = "extract"
+        """What it is doing, for a person: ``extract``, then ``deliver``."""
         self._integration = integration
         self._settings = settings
         self._redact = redact
@@ -87,6 +89,7 @@ class Run:
                 await sink.open(self._info())
                 await self._extract(extract, spool, sink)
                 await to_thread.run_sync(spool.complete)
+                self.phase = "deliver"
                 await sink.commit(spool)
                 await to_thread.run_sync(spool.accept)
             except BaseException as exc:
@@ -145,9 +148,10 @@ class Run:
             self.extracting = False
 
     async def _look_for_what_was_left(self) -> None:
-        """Whatever has not ended when ``extract`` returns is missing from the result."""
+        """Whatever was cut off, or has not ended when ``extract`` returns, is missing from the result."""
+        self.findings.lose_cancelled()
         for request in self.client.in_flight:
-            self.findings.lose(self._redact(f"{request}: still in flight when extract() returned; await it"))
+            self.findings.lose(self._redact(f"{request} was still in flight when extract() returned; await it"))
         for sentence in (*await self.workers.aclose(), *await stop_stragglers(self)):
             self.findings.lose(sentence)
 
@@ -156,12 +160,12 @@ class Run:
             self.findings.find("unmatched-limit", key, f"rate_limits: no request went to {key!r}; is it spelt right?")
 
     def _incomplete(self) -> IncompleteRunError:
-        count, losses = self.findings.loss_count, self.findings.losses
+        count, first = self.findings.loss_count, self.findings.losses[0]
         more = f" (and {count - 1} more, see the report)" if count > 1 else ""
-        return IncompleteRunError(
-            f"the run is incomplete, so nothing was delivered: {losses[0].message}{more}. "
-            "Let the error end extract(), or pass optional=True where the run is complete without that data"
-        )
+        step = ""
+        if first.request:
+            step = ". Let its error end extract(), or pass optional=True where the run is complete without that data"
+        return IncompleteRunError(f"the run is incomplete, so nothing was delivered: {first.message}{more}{step}")
 
     async def _abort(self, spool: Spool, sink: Sink, error: BaseException) -> None:
         """Tell the files and the sink that the run failed; an error here must not hide the first."""

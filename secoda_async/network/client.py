@@ -174,7 +174,7 @@ class Client:
             raise
         except BaseException as exc:
             if not optional and not self._gave_up():
-                self._findings.lose(self._redact(f"{request}: ended without an answer ({type(exc).__name__})"))
+                self._findings.cancel(self._redact(f"{request} was cut off ({type(exc).__name__})"))
             raise
         finally:
             traffic.in_flight -= 1
@@ -198,9 +198,7 @@ class Client:
                 headers = CIMultiDict(headers)
                 headers.setdefault("Content-Type", kind)
         except (ValueError, TypeError) as exc:
-            raise InvalidRequestError(
-                f"{method} {url}: cannot be sent: {exc}", request=Request(method, URL())
-            ) from None
+            raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
         return Request(method, target, headers, body, _options(given) if given else DEFAULTS)
 
     def _lost(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
@@ -209,7 +207,7 @@ class Client:
         if optional:
             self._findings.find("optional-request-failed", str(error), str(error))
         else:
-            self._findings.lose(str(error))
+            self._findings.lose(str(error), request=True)
 
     def _on_error(self, error: ResponseError) -> None:
         # A status that was returned is the caller's to judge; a body that cannot be read is missing data.

@@ -177,7 +177,7 @@ class Response:
             return orjson.loads(self._decoded())
         except (orjson.JSONDecodeError, UnicodeDecodeError):
             error = DecodeError(
-                f"{self.request}: status {self.status_code} with a body that is not JSON ({fault.msg}): "
+                f"{self.request} answered {self.status_code} with a body that is not JSON ({fault.msg}): "
                 f"Content-Type {self.headers.get('Content-Type', 'absent')}, {self._excerpt()}. "
                 "Check that the URL is that of the API and that the credentials are accepted there.",
                 response=self,
@@ -260,4 +260,4 @@ def status_error(response: Response, *, after: str = "") -> StatusError:
     if response.content and ("json" in kind or "text/plain" in kind):
         reason = f": {response.content[:_CLIP].decode(response.encoding, errors='replace').strip()}"
     status = f"{response.status_code} {response.reason_phrase}".strip()
-    return StatusError(f"{request}: status {status}{after}{reason}", response=response)
+    return StatusError(f"{request} answered {status}{after}{reason}", response=response)

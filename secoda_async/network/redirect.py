@@ -42,7 +42,7 @@ class Redirect(Transport):
         ):
             hops += 1
             if hops > _MOST_HOPS:
-                raise RedirectError(f"{request}: more than {_MOST_HOPS} redirects", request=request)
+                raise RedirectError(f"{request} was redirected more than {_MOST_HOPS} times", request=request)
             request = _next_request(request, response)
             await response.aclose()
             response = await self._inner.send(request)
@@ -58,9 +58,9 @@ def _next_request(request: Request, response: Response) -> Request:
     try:
         target = request.url.join(URL(location)).with_fragment(None)
     except ValueError:
-        raise RedirectError(f"{request}: redirected to {location!r}, which is no URL", request=request) from None
+        raise RedirectError(f"{request} was redirected to {location!r}, which is no URL", request=request) from None
     if target.scheme not in ("http", "https") or not target.raw_host:
-        raise RedirectError(f"{request}: redirected to {target}; only http and https are followed", request=request)
+        raise RedirectError(f"{request} was redirected to {target}; only http and https are followed", request=request)
     method, body, headers = request.method, request.body, CIMultiDict(request.headers)
     status = response.status_code
     if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
@@ -71,7 +71,7 @@ def _next_request(request: Request, response: Response) -> Request:
     if target.origin() != request.url.origin():
         if body is not None:
             raise RedirectError(
-                f"{request}: redirected with its body to another origin, {target.origin()}; "
+                f"{request} was redirected with its body to another origin, {target.origin()}; "
                 "send it there yourself if that is meant",
                 request=request,
             )

@@ -89,10 +89,10 @@ def decide(
     ):
         return STOP
     if attempt >= policy.attempts:
-        return Decision(None, f" after {attempt} attempts" if attempt > 1 else "")
+        return Decision(None, f" ({attempt} attempts)" if attempt > 1 else "")
     if asked is not None and asked > policy.max_wait:
         host = request.url.raw_host
-        return Decision(None, f"; {host} asked to wait {asked:g} s, more than max_wait ({policy.max_wait:g} s)")
+        return Decision(None, f" ({host} asked to wait {asked:g} s, more than max_wait = {policy.max_wait:g} s)")
     backoff = jitter() * min(policy.max_backoff, policy.backoff * 2.0 ** (attempt - 1))
     if asked is not None:
         return Decision(asked + min(backoff, 1.0))  # those that wait for the same moment do not come back at once
@@ -158,8 +158,10 @@ class Retry(Transport):
             await outcome.aclose()
         else:
             cause = type(outcome).__name__
+        # The first of a cause says what is going on; a thousand more would hide everything else.
+        tell = self._log.debug if self._traffic.retries[cause] else self._log.info
         self._traffic.retries[cause] += 1
-        self._log.info("%s: %s, attempt %d; again in %.1f s", request, cause, attempt, wait)
+        tell("%s gave %s, attempt %d; again in %.1f s", request, cause, attempt, wait)
         self._traffic.backing_off += 1
         try:
             await asyncio.sleep(wait)

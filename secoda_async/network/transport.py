@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,7 +45,7 @@ _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestErr
         ConnectError,
         "the host name cannot be resolved; check the URL and the network",
     ),
-    ((aiohttp.ClientConnectorError,), ConnectError, "cannot connect ({exc}); check the URL and that it runs"),
+    ((aiohttp.ClientConnectorError,), ConnectError, "cannot connect ({exc}); check the URL, and that the server runs"),
     ((aiohttp.InvalidURL,), InvalidRequestError, "not a valid URL"),
     (
         (aiohttp.ClientError, http_exceptions.HttpProcessingError, ConnectionError, EOFError),
@@ -150,7 +152,7 @@ class AiohttpTransport(Transport):
             size += len(piece)
             if size > self._max_body:
                 raise BodyTooLargeError(
-                    f"{request}: the body is over {self._max_body} bytes; raise max_body if that is meant",
+                    f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is meant",
                     request=request,
                 )
             pieces.append(piece)
@@ -176,14 +178,22 @@ def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeout.total, connect=timeout.connect, sock_read=timeout.read)
 
 
+def _cause(exc: BaseException) -> str:
+    """What went wrong, in the system's words where it has some: aiohttp's repeat host and port."""
+    cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
+        return os.strerror(cause.errno)
+    return str(exc) or type(exc).__name__
+
+
 def _translate(exc: BaseException, request: Request, timeout: Timeout) -> RequestError:
     for kinds, error, message in _TRANSLATION:
         if isinstance(exc, kinds):
             text = message.format(
-                exc=str(exc) or type(exc).__name__,
+                exc=_cause(exc),
                 connect=timeout.connect or 0,
                 read=timeout.read or 0,
                 total=timeout.total or 0,
             )
-            return error(f"{request}: {text}", request=request)
-    return BrokenExchangeError(f"{request}: the exchange broke off ({exc!r})", request=request)
+            return error(f"{request} failed: {text}", request=request)
+    return BrokenExchangeError(f"{request} failed: the exchange broke off ({exc!r})", request=request)

@@ -1,0 +1,42 @@
+# Everything runs in .venv, which `make` fills from pyproject.toml; .venv-secodadk holds the real secodadk, whose
+# pins must not touch ours.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SECODADK := .venv-secodadk/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+demo: .venv/installed ## The main job: crawl a real Datasette, upload one sync, show what the workspace holds
+	@$(BIN)/python -m examples.demo
+
+test: lint .venv-secodadk/installed ## Format check, lint, types, import layers and tests
+	@$(BIN)/python -m pytest -m "not long"
+
+test-long: lint .venv-secodadk/installed ## The same with the tests that take minutes
+	@$(BIN)/python -m pytest
+
+lint: .venv/installed ## Format check, lint, types and import layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/installed .venv-secodadk/installed ## Throughput and memory, beside secodadk
+	@$(BIN)/python -m benchmarks --secodadk-python $(SECODADK)
+
+clean: ## Remove the environments and what was built
+	@rm -rf .venv .venv-secodadk .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv-secodadk/installed: tests/peer/requirements.txt
+	@$(PYTHON) -m venv .venv-secodadk
+	@$(SECODADK) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

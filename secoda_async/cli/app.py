@@ -1,0 +1,164 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from secoda_async.cli.credentials import API_KEY_VARIABLE, read_api_key, read_credentials
+from secoda_async.cli.failure import ExitStatus, exit_status, show_error
+from secoda_async.cli.load import load_integration
+from secoda_async.cli.progress import shown
+from secoda_async.cli.summary import show_summary
+from secoda_async.errors import ConfigurationError
+from secoda_async.integration import SecodaIntegration
+from secoda_async.pipeline.sink import Sink
+from secoda_async.redact import Redactor
+from secoda_async.sinks.jsonl import JSONLSink
+from secoda_async.sinks.secoda import DEFAULT_BASE_URL, SecodaSink
+from secoda_async.sinks.stdout import StdoutSink
+from secoda_async.version import __version__
+
+app = typer.Typer(
+    name="secoda-async",
+    help="Extract metadata into the Secoda data catalog: fast, and all of it or nothing.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:  # typer calls it
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command(no_args_is_help=True)
+def run(  # noqa: PLR0917 # typer reads the options off the parameters
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE_OR_FILE:CLASS", help="The integration, such as examples/cluvio.py:Cluvio.")
+    ],
+    credential: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="One credential. Others may see a command's arguments: not for secrets."
+        ),
+    ] = None,
+    credential_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VARIABLE", help="One credential, from the environment variable."),
+    ] = None,
+    credentials_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Credentials from a file: one JSON object.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write resources.jsonl, lineage.jsonl and run.json there. Default: print lines."
+        ),
+    ] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Upload one complete sync to a Secoda workspace.")] = False,
+    integration_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="The workspace's id of this integration; with --upload.")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help=f"The workspace's API; with --upload. Default: {DEFAULT_BASE_URL}."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"The API key's file. Default: the variable {API_KEY_VARIABLE}.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="Requests in flight at once to one host.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
+) -> None:
+    """Run an integration. Exit status 0 means: all of it was extracted and delivered."""
+    console = Console(stderr=True)
+    redact = Redactor()
+    try:
+        sink, delivered_to = _sink(out, upload, integration_id, base_url, api_key_file)
+        found = load_integration(target)
+        credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
+        redact = Redactor.of(credentials, found.inputs)
+        settings: dict[str, Any] = {"state_dir": state_dir, "concurrency": concurrency}
+        given = {name: value for name, value in settings.items() if value is not None}
+        integration = found(credentials=credentials, **given)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 # importing a user's file may raise anything
+        show_error(error, console, redact, debug=debug)
+        raise typer.Exit(ExitStatus.USAGE) from None
+    failure = _start(integration, sink, console, debug=debug, quiet=quiet)
+    if integration.report is not None and not quiet:
+        show_summary(integration.report, console, delivered_to=delivered_to)
+    if failure is not None:
+        show_error(failure, console, redact, debug=debug)
+        raise typer.Exit(exit_status(failure))
+
+
+def _start(
+    integration: SecodaIntegration, sink: Sink, console: Console, *, debug: bool, quiet: bool
+) -> BaseException | None:
+    """Run it, and return what ended it before its time."""
+    try:
+        with shown(integration, console, debug=debug, quiet=quiet):
+            integration.start(sink)
+    except (Exception, KeyboardInterrupt, SystemExit) as failure:  # noqa: BLE001 # shown by the caller
+        return failure
+    return None
+
+
+def _sink(
+    out: Path | None,
+    upload: bool,
+    integration_id: str | None,
+    base_url: str | None,
+    api_key_file: Path | None,
+) -> tuple[Sink, str]:
+    """Where the run ends, and how to say so."""
+    if upload and out is not None:
+        raise ConfigurationError("give --out or --upload, not both")
+    if not upload:
+        for name, value in (("integration-id", integration_id), ("base-url", base_url), ("api-key-file", api_key_file)):
+            if value is not None:
+                raise ConfigurationError(f"--{name} belongs to --upload; add that, or leave --{name} out")
+        return (StdoutSink(), "standard output") if out is None else (JSONLSink(out), str(out))
+    if integration_id is None:
+        raise ConfigurationError("--upload needs --integration-id; Secoda shows it in the integration's URL")
+    sink = SecodaSink(
+        api_key=read_api_key(api_key_file), integration_id=integration_id, base_url=base_url or DEFAULT_BASE_URL
+    )
+    return sink, f"one sync to integration {integration_id} at {base_url or DEFAULT_BASE_URL}"
+
+
+def main() -> None:
+    """The console script. Ends with one of `ExitStatus`."""
+    try:
+        app()
+    finally:
+        _let_go_of_stdout()
+
+
+def _let_go_of_stdout() -> None:
+    """Without this the interpreter would complain of a closed pipe at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,67 @@
+"""Turns whatever ended a command into one message and an exit status."""
+
+from __future__ import annotations
+
+import traceback
+from enum import IntEnum
+from types import TracebackType
+
+from rich.console import Console
+from rich.text import Text
+
+from secoda_async.errors import ConfigurationError, RunError, SecodaAsyncError
+from secoda_async.redact import Redactor
+
+
+class ExitStatus(IntEnum):
+    """What the command's exit status says."""
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def exit_status(error: BaseException) -> ExitStatus:
+    """The exit status for an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    if isinstance(error, SystemExit) and error.code == ExitStatus.TERMINATED:
+        return ExitStatus.TERMINATED
+    if isinstance(error, ConfigurationError) and not isinstance(error, RunError):
+        return ExitStatus.USAGE
+    return ExitStatus.FAILED
+
+
+def show_error(error: BaseException, console: Console, redact: Redactor, *, debug: bool) -> None:
+    """Print what happened; with ``debug`` the traceback as well."""
+    if debug:
+        console.print(Text(redact("".join(traceback.format_exception(error)))), soft_wrap=True)
+    notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+    # As text, never as markup: a message may hold anything that a server answered.
+    console.print(Text.assemble(("error: ", "bold red"), redact(f"{_message(error)}{notes}")), soft_wrap=True)
+
+
+def _message(error: BaseException) -> str:
+    match error:
+        case KeyboardInterrupt():
+            return "interrupted: nothing was delivered, and what was delivered before is untouched"
+        case SystemExit(code=ExitStatus.TERMINATED):
+            return "terminated: nothing was delivered, and what was delivered before is untouched"
+        case SecodaAsyncError():
+            return str(error)
+    place = _place(error.__traceback__)
+    return f"{type(error).__name__}: {error}{place} (--debug shows the traceback)"
+
+
+def _place(trace: TracebackType | None) -> str:
+    """The innermost line outside of this package and of libraries: the user's own."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(trace)
+        if "site-packages" not in frame.filename
+        and "secoda_async" not in frame.filename.replace("\\", "/").split("/")[:-1]
+        and not frame.filename.startswith("<")
+    ]
+    return f", in {frames[-1].name} at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

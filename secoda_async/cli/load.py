@@ -1,0 +1,67 @@
+"""Finds the integration class that a command names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from secoda_async.errors import ConfigurationError
+from secoda_async.integration import SecodaIntegration
+
+
+def load_integration(target: str) -> type[SecodaIntegration]:
+    """The class that ``MODULE:CLASS`` or ``FILE.py:CLASS`` names.
+
+    The file's folder (for a module: the working directory) is put on ``sys.path``, as ``python FILE.py`` does.
+    Raises ConfigurationError where there is no such class; what the file itself raises passes through.
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise ConfigurationError(f"{target!r} names no class; write MODULE:CLASS or FILE.py:CLASS")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    found = getattr(module, name, None)
+    if not inspect.isclass(found) or not issubclass(found, SecodaIntegration):
+        raise ConfigurationError(_why_not(place, name, found, module))
+    if inspect.isabstract(found):
+        raise ConfigurationError(f"{name} in {place} has no extract(); write `async def extract(self)` in it")
+    return found
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {path}")
+    sys.path.insert(0, str(path.resolve().parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} cannot be imported as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses and pickle look a class's module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not (name == exc.name or name.startswith(f"{exc.name}.")):
+            raise  # the module is there, and imports one that is not
+        raise ConfigurationError(f"there is no module {name!r}; for a file write its path with .py") from None
+
+
+def _why_not(place: str, name: str, found: object, module: ModuleType) -> str:
+    if found is not None:
+        return f"{name} in {place} is no subclass of secoda_async.SecodaIntegration"
+    there = sorted(
+        other
+        for other, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, SecodaIntegration) and not inspect.isabstract(value)
+    )
+    return f"{place} has no class {name}; " + (
+        f"it has {', '.join(there)}" if there else "it has no integration at all"
+    )

@@ -1,0 +1,51 @@
+"""What a run came to, for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from secoda_async.cli.progress import records_text
+from secoda_async.report import RunReport, Status
+
+_FINDINGS = 10  # shown; the rest are counted
+
+
+def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> None:
+    """Print counts, traffic, losses and findings of a run."""
+    complete = report.status is Status.COMPLETE
+    table = Table.grid(padding=(0, 2))
+    source = report.source
+    rows = [
+        ("run", f"{report.run} of {report.integration}, {report.seconds:.1f} s"),
+        ("records", records_text(Counter(report.resources), report.lineage)),
+        ("requests", _traffic_text(source.requests, source.attempts, source.retries)),
+        ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
+        ("delivered", delivered_to if complete else "nothing"),
+    ]
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(value))
+    console.print(Text("complete" if complete else "failed", style="bold green" if complete else "bold red"))
+    console.print(table)
+    told = report.error or ""
+    losses = [loss for loss in report.losses if loss.message not in told]  # the error follows this summary
+    for loss in losses[:_FINDINGS]:
+        console.print(Text.assemble(("lost: ", "red"), loss.message), soft_wrap=True)
+    _show_rest(console, "losses", report.loss_count - len(report.losses) + len(losses))
+    for finding in report.findings[:_FINDINGS]:
+        times = f" ({finding.count:,} times)" if finding.count > 1 else ""
+        console.print(Text.assemble(("finding: ", "yellow"), f"{finding.message}{times}"), soft_wrap=True)
+    _show_rest(console, "findings", len(report.findings))
+
+
+def _show_rest(console: Console, what: str, count: int) -> None:
+    if count > _FINDINGS:
+        console.print(f"… and {count - _FINDINGS:,} more {what}")
+
+
+def _traffic_text(requests: int, attempts: int, retries: dict[str, int]) -> str:
+    causes = ", ".join(f"{count:,} for {cause}" for cause, count in retries.items())
+    return f"{requests:,}, {attempts:,} sent" + (f", retried: {causes}" if causes else "")
