@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -22,20 +23,30 @@ from secoda_async.models import (
 # an alias of its own, and keeps pydantic's way.
 _RECORDS: Final = frozenset({Resource, DeclaredLineage})
 _ENDS: Final = frozenset({InternalResource, ExternalTable, ExternalColumn, TablesFromSQLQuery})
+_MINUTE: Final = timedelta(minutes=1)
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def encode(record: Record) -> bytes:
     """The record's line, ending in a newline. Raises EncodeError, which names the record."""
     if type(record) in _RECORDS:
-        try:
-            return orjson.dumps(record.__dict__, _end, _OPTIONS)
-        except TypeError:
-            pass  # an integer over 64 bits, an offset with seconds, a lone surrogate: pydantic says what it can do
+        fields = record.__dict__
+        moment = fields.get("external_updated_at")
+        if moment is None or _is_plain(moment):
+            try:
+                return orjson.dumps(fields, _end, _OPTIONS)
+            except TypeError:
+                pass  # an integer over 64 bits, a lone surrogate: pydantic says what it can do
     try:
         return record.__pydantic_serializer__.to_json(record) + b"\n"
     except (PydanticSerializationError, UnicodeError, ValueError) as exc:
         raise EncodeError(f"{describe(record)} cannot be written as JSON: {_reason(record, exc)}") from None
+
+
+def _is_plain(moment: object) -> bool:
+    """Whether orjson writes it as pydantic does, which cuts off the seconds of a zone's offset; orjson rounds them."""
+    offset = moment.utcoffset() if isinstance(moment, datetime) else None
+    return not offset or not offset % _MINUTE
 
 
 def describe(record: Record) -> str:

@@ -1,0 +1,1 @@
+"""Integrations to read first, and the demo that runs one of them."""
