@@ -54,7 +54,7 @@ class RateLimit:
     per: float = 1.0
     """Length of the window in seconds."""
     burst: int | None = field(default=None, kw_only=True)
-    """Requests that may leave at the same moment; None: 10 ms worth of the spread, at least one."""
+    """Requests that may leave at the same moment; None: 25 ms worth of the spread, at least one."""
 
     def __post_init__(self) -> None:
         _require(

@@ -25,7 +25,8 @@ from secoda_async.settings import RateLimit
 
 _JITTER: Final = 0.01  # share of a window kept for the jitter between leaving here and arriving there
 _SPREAD: Final = 1.0  # seconds over which a window's requests are spread, at most
-_LEAST_BURST: Final = 0.010  # seconds: pacing finer than an event loop's timers would lose throughput
+_LEAST_BURST: Final = 0.025  # seconds: a timer is up to 2 ms late, which a pacer that holds one request never makes up
+_RESIDUE: Final = 1e-6  # seconds: leaks away what a division left in the pacer, so that its waiter does not spin
 
 
 class Window:
@@ -44,8 +45,8 @@ class Window:
         if len(grants) == grants.maxlen and (free := grants[0] + self._length) > now:
             return free
         if self._pacer is not None and not self._pacer.has_capacity():
-            # One request's worth leaks in this time; what leaks beyond it stays as credit.
-            return now + self._pacer.time_period / self._pacer.max_rate
+            # From the last grant on, not from now: each look would put the moment off, and lose what leaked so far.
+            return max(grants[-1] + self._pacer.time_period / self._pacer.max_rate, now + _RESIDUE)
         return now
 
     def grant(self, now: float) -> None:
@@ -157,6 +158,8 @@ class Limit(Transport):
     ) -> None:
         self._inner = inner
         self._limits = {_normal_key(key): _as_limits(key, value) for key, value in limits.items()}
+        if len(self._limits) < len(limits):
+            raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same host")
         self._slots = slots
         self._longest_pause = longest_pause
         self._traffic = traffic
@@ -176,20 +179,20 @@ class Limit(Transport):
         await gate.enter()
         try:
             response = await self._inner.send(request)
+            if response.status_code in (429, 503):
+                wait = parse_retry_after(response.headers)
+                if wait is not None and wait <= self._longest_pause:
+                    gate.pause(wait)  # before the slot is free, or the next in the queue would still leave
+            return response
         finally:
             gate.leave()
-        if response.status_code in (429, 503):
-            wait = parse_retry_after(response.headers)
-            if wait is not None and wait <= self._longest_pause:
-                gate.pause(wait)
-        return response
 
     @override
     async def aclose(self) -> None:
         await self._inner.aclose()
 
     def _open_gate(self, url: URL) -> Gate:
-        host, port = url.raw_host or "", url.port
+        host, port = (url.raw_host or "").lower(), url.port  # a URL that was sent as it stands keeps its case
         exact = f"{_bracketed(host)}:{port}"
         for key in (exact, _bracketed(host), "*"):
             if key in self._limits:
@@ -214,7 +217,7 @@ def _normal_key(key: str) -> str:
     if key == "*":
         return key
     message = f'rate_limits: {key!r} is no key; use a host, host:port or "*", without scheme and path'
-    if not isinstance(key, str) or not key or any(c in key for c in "/?#@ "):
+    if not isinstance(key, str) or not key or any(c in "/?#@*" or c.isspace() for c in key):
         raise ConfigurationError(message)
     try:
         url = URL(f"//{key}")
@@ -227,7 +230,9 @@ def _normal_key(key: str) -> str:
 
 
 def _as_limits(key: str, value: RateLimit | Iterable[RateLimit]) -> tuple[RateLimit, ...]:
-    limits = (value,) if isinstance(value, RateLimit) else tuple(value)
+    if isinstance(value, RateLimit):
+        return (value,)
+    limits = tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(limit, RateLimit) for limit in limits):
         raise ConfigurationError(f"rate_limits: {key!r} needs a RateLimit or a list of them, not {value!r}")
     return limits
