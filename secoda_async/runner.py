@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 from anyio import to_thread
+from anyio.abc import TaskGroup
 
 from secoda_async.counters import Counters
 from secoda_async.errors import IncompleteRunError
@@ -101,7 +102,6 @@ class Run:
 
     async def _extract(self, extract: Callable[[], Awaitable[None]], spool: Spool, sink: Sink) -> None:
         """Run ``extract`` and the pump beside each other until everything declared is in the spool."""
-        errors: list[BaseException] = []
         client = Client(
             self._settings,
             traffic=self.counters.source,
@@ -110,30 +110,14 @@ class Run:
             transport=self._transport,
             gave_up=gave_up,
         )
+        ends = _Ends()
         with Intake(self._settings, self.counters, self.findings) as self.intake:
             async with client as self.client, anyio.create_task_group() as group:
-
-                async def write() -> None:
-                    try:
-                        await pump(self.intake, spool, sink)
-                    except Exception as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
-                        errors.append(exc)
-                        group.cancel_scope.cancel()
-
-                group.start_soon(write)
                 self.workers = Workers(group, self._settings.concurrency)
-                try:
-                    await self._call(extract)
-                except asyncio.CancelledError:
-                    raise
-                except BaseException as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
-                    errors.append(exc)
-                    group.cancel_scope.cancel()
-                finally:
-                    await self.workers.aclose()
-                    self.intake.close()
-        if errors:
-            raise _first(errors)
+                group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
+                # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
+                group.start_soon(ends.of, group, partial(self._call, extract))
+        ends.raise_first()
         self._find_unmatched_limits()
         if self.findings.loss_count:
             raise self._incomplete()
@@ -146,13 +130,17 @@ class Run:
             await self._look_for_what_was_left()
         finally:
             self.extracting = False
+            self.workers.stop()
+            self.intake.close()
 
     async def _look_for_what_was_left(self) -> None:
         """Whatever was cut off, or has not ended when ``extract`` returns, is missing from the result."""
         self.findings.lose_cancelled()
+        for sentence in await self.workers.aclose():
+            self.findings.lose(sentence)
         for request in self.client.in_flight:
             self.findings.lose(self._redact(f"{request} was still in flight when extract() returned; await it"))
-        for sentence in (*await self.workers.aclose(), *await stop_stragglers(self)):
+        for sentence in await stop_stragglers(self):
             self.findings.lose(sentence)
 
     def _find_unmatched_limits(self) -> None:
@@ -181,13 +169,34 @@ class Run:
         return RunInfo(self.run_id, self._integration, self.counters.upload, self.findings, self._redact)
 
 
-def _first(errors: list[BaseException]) -> BaseException:
-    """The first error as itself, the others as notes on it; a group is opened up."""
-    leaves = [leaf for error in errors for leaf in _leaves(error)]
-    first, *others = leaves
-    for other in others:
-        first.add_note(f"also: {type(other).__name__}: {other}")
-    return first
+class _Ends:
+    """How the two halves of a run ended: an error of either ends the other, and is raised as itself, not in a group."""
+
+    def __init__(self) -> None:
+        self._errors: list[BaseException] = []
+        self._cancelled: list[asyncio.CancelledError] = []
+
+    async def of(self, group: TaskGroup, half: Callable[[], Awaitable[None]]) -> None:
+        """Run one half, and remember how it ended."""
+        try:
+            await half()
+        except asyncio.CancelledError as exc:
+            self._cancelled.append(exc)
+            group.cancel_scope.cancel()
+            raise
+        except BaseException as exc:  # noqa: BLE001 # raised by `raise_first`
+            self._errors.append(exc)
+            group.cancel_scope.cancel()
+
+    def raise_first(self) -> None:
+        """Raise the first error, the others as notes on it; or the cancellation where there was nothing else."""
+        leaves: list[BaseException] = [leaf for error in self._errors for leaf in _leaves(error)] or [*self._cancelled]
+        if leaves:
+            first, *others = leaves
+            for other in others:
+                if not isinstance(other, asyncio.CancelledError):
+                    first.add_note(f"also: {type(other).__name__}: {other}")
+            raise first
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

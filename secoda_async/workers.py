@@ -106,11 +106,15 @@ class Workers:
 
     async def aclose(self) -> list[str]:
         """Stop the maps that were neither read to their end nor closed; a sentence for each whose rest was wanted."""
-        left = [one for one in self._maps if not one.ended]
-        wanted = [one.describe() for one in left if one.is_wanted]
-        for one in left:
+        wanted = [one.describe() for one in self._maps if one.is_wanted and not one.ended]
+        for one in self._maps:
             await one.aclose()
         return wanted
+
+    def stop(self) -> None:
+        """Stop all maps, without waiting for their workers."""
+        for one in self._maps:
+            one.stop()
 
     def _checked(self, concurrency: int | None) -> int:
         if concurrency is None:
@@ -162,6 +166,7 @@ class Map(Generic[T, R]):
         self._wanted = _Wanted(_wanted.get())
         self._error: Exception | None = None
         self._started = False
+        self._stopped = anyio.Event()
         self._yielded = 0
         self.ended = False
 
@@ -194,7 +199,13 @@ class Map(Generic[T, R]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the workers: the rest is not wanted. Calling it again does nothing."""
+        """Stop the workers and wait for their end: the rest is not wanted. Calling it again does nothing."""
+        self.stop()
+        if self._started:
+            await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Stop the workers, without waiting for them."""
         self.ended = True
         self._wanted.closed = True
         self._scope.cancel()
@@ -230,6 +241,8 @@ class Map(Generic[T, R]):
                 await _each(self._source, self._work, self._size)
             except Exception as exc:  # noqa: BLE001 # raised where the results are read
                 self._error = exc
+            finally:
+                self._stopped.set()
 
     async def _work(self, item: T) -> None:
         result = await self._worker(item)

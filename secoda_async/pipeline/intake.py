@@ -65,6 +65,8 @@ class Intake:
             raise self._refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
         awaitable = self._take(self._resources, Kind.RESOURCES, resource)
         self._counters.resources[resource.entity_type] += 1
+        if resource.__pydantic_extra__:
+            self._report_unknown(resource)
         return awaitable
 
     def declare_lineage(self, lineage: DeclaredLineage) -> Awaitable[None]:
@@ -73,7 +75,8 @@ class Intake:
             raise self._refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
         awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
         self._counters.lineage += 1
-        if lineage.from_identifier.__pydantic_extra__ or lineage.to_identifier.__pydantic_extra__:
+        start, end = lineage.from_identifier, lineage.to_identifier
+        if lineage.__pydantic_extra__ or start.__pydantic_extra__ or end.__pydantic_extra__:
             self._report_unknown(lineage)
         return awaitable
 
@@ -131,8 +134,6 @@ class Intake:
         batch.lines += line
         batch.records += 1
         self._undelivered = undelivered
-        if record.__pydantic_extra__:
-            self._report_unknown(record)
         if len(batch.lines) >= self._batch_bytes:
             self._pass_on(ROOT_SCOPE, kind, batch)
         return self._ready if undelivered < self._queue_bytes else self._drain

@@ -1,0 +1,289 @@
+"""`for_each` and `map`: a fixed set of workers that pull, and no silent end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secoda_async import ConfigurationError, IncompleteRunError
+from secoda_async.report import Status
+from secoda_async.workers import Workers
+from tests.integrations import MemorySink, integration
+from tests.server import serve
+from tests.test_run import answers
+from tests.virtual_time import run_virtually
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    durations=st.lists(st.floats(0, 10), max_size=60),
+    concurrency=st.integers(1, 12),
+    asynchronous=st.booleans(),
+    mapped=st.booleans(),
+)
+def test_every_item_is_worked_on_once_and_never_more_than_concurrency_at_once(
+    durations: list[float], concurrency: int, asynchronous: bool, mapped: bool
+) -> None:
+    seen: list[int] = []
+    at_once = peak = 0
+
+    async def worker(item: tuple[int, float]) -> int:
+        nonlocal at_once, peak
+        at_once += 1
+        peak = max(peak, at_once)
+        await asyncio.sleep(item[1])
+        at_once -= 1
+        seen.append(item[0])
+        return item[0]
+
+    async def items() -> AsyncIterator[tuple[int, float]]:
+        for item in enumerate(durations):
+            await asyncio.sleep(0.1)
+            yield item
+
+    async def scenario() -> list[int]:
+        async with anyio.create_task_group() as group:
+            workers = Workers(group, 16)
+            source = items() if asynchronous else enumerate(durations)
+            if not mapped:
+                await workers.for_each(source, worker, concurrency=concurrency)
+                return seen
+            return [result async for result in workers.map(source, worker, concurrency=concurrency)]
+
+    assert run_virtually(scenario()) == seen  # results come as they complete
+    assert sorted(seen) == list(range(len(durations)))
+    assert peak <= concurrency
+
+
+async def test_a_million_items_never_become_a_million_tasks() -> None:
+    most = 0
+    done = 0
+
+    async def worker(item: int) -> None:
+        nonlocal most, done
+        done += 1
+        if item % 50_000 == 0:
+            await asyncio.sleep(0)
+            most = max(most, len(asyncio.all_tasks()))
+
+    async def extract(self: Any) -> None:
+        await self.for_each(range(1_000_000), worker, concurrency=10)
+
+    await integration(extract).run(MemorySink())
+    assert done == 1_000_000
+    assert most <= 10 + 5  # the run's own
+
+
+async def test_items_are_pulled_only_as_workers_come_free() -> None:
+    pulled = 0
+
+    def items() -> Any:
+        nonlocal pulled
+        for item in range(1_000):
+            pulled += 1
+            yield item
+
+    async def worker(item: int) -> None:
+        await release.wait()
+
+    release = anyio.Event()
+    async with anyio.create_task_group() as group:
+        workers = Workers(group, 16)
+        group.start_soon(lambda: workers.for_each(items(), worker, concurrency=7))
+        await anyio.wait_all_tasks_blocked()
+        assert pulled == 7
+        release.set()
+    assert pulled == 1_000
+
+
+async def test_map_stays_a_bounded_number_of_results_ahead_of_its_reader() -> None:
+    done = 0
+
+    async def worker(item: int) -> int:
+        nonlocal done
+        done += 1
+        return item
+
+    async with anyio.create_task_group() as group:
+        results = Workers(group, 16).map(range(1_000), worker, concurrency=5)
+        await anext(results)
+        await anyio.wait_all_tasks_blocked()
+        assert done <= 1 + 5 + 5  # read, buffered, and one in the hands of each worker
+        assert len([result async for result in results]) == 999
+
+
+async def test_the_first_error_is_raised_as_itself_and_the_other_workers_stop() -> None:
+    stopped = 0
+
+    async def worker(item: int) -> None:
+        nonlocal stopped
+        if item == 3:
+            raise KeyError("three")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped += 1
+
+    async def extract(self: Any) -> None:
+        with pytest.raises(KeyError, match="three"):
+            await self.for_each(range(10), worker, concurrency=4)
+
+    await integration(extract).run(MemorySink())
+    assert stopped == 3
+
+
+async def test_an_error_of_the_iterable_is_raised() -> None:
+    def items() -> Any:
+        yield 1
+        raise OSError("the list is cut off")
+
+    async def worker(item: int) -> int:
+        return item
+
+    async def extract(self: Any) -> None:
+        with pytest.raises(OSError, match="cut off"):
+            await self.for_each(items(), worker)
+        with pytest.raises(OSError, match="cut off"):
+            async for _ in self.map(items(), worker):
+                pass
+
+    await integration(extract).run(MemorySink())
+
+
+async def test_an_error_in_map_is_raised_where_the_results_are_read_and_ends_it() -> None:
+    async def worker(item: int) -> int:
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    async def extract(self: Any) -> None:
+        results = self.map(range(5), worker, concurrency=1)
+        read = []
+        with pytest.raises(ValueError, match="two"):
+            async for result in results:
+                read.append(result)
+        assert read == [0, 1]
+        with pytest.raises(StopAsyncIteration):
+            await anext(results)
+
+    report = await integration(extract).run(MemorySink())
+    assert report.status is Status.COMPLETE
+
+
+async def test_map_left_early_is_a_loss_that_says_how_to_leave_it() -> None:
+    async def worker(item: int) -> int:
+        return item
+
+    async def extract(self: Any) -> None:
+        async for _ in self.map(range(100), worker):
+            break
+
+    with pytest.raises(IncompleteRunError, match=r"was left after 1 results; .*aclose\(\)"):
+        await integration(extract).run(MemorySink())
+
+
+@pytest.mark.parametrize("how", ["aclose", "async with"])
+async def test_map_closed_early_stops_its_workers_and_their_requests_and_is_no_loss(how: str) -> None:
+    async def extract(self: Any) -> None:
+        async def worker(path: str) -> str:
+            return (await self.http_get(path)).json()["path"]
+
+        results = self.map(["/first", *["/hangs"] * 10], worker, concurrency=4)
+        if how == "aclose":
+            assert await anext(results) == "/first"
+            await results.aclose()
+            await results.aclose()
+        else:
+            async with results:
+                assert await anext(results) == "/first"
+        with pytest.raises(StopAsyncIteration):
+            await anext(results)
+
+    async with serve(answers) as url:
+        report = await integration(extract, base_url=url).run(MemorySink())
+    assert (report.status, report.loss_count) == (Status.COMPLETE, 0)
+
+
+async def test_a_map_inside_a_map_that_is_closed_goes_with_it() -> None:
+    async def extract(self: Any) -> None:
+        async def inner(path: str) -> str:
+            return (await self.http_get(path)).json()["path"]
+
+        async def outer(path: str) -> list[str]:
+            return [result async for result in self.map([path], inner)]
+
+        async with self.map(["/first", "/hangs", "/hangs"], outer, concurrency=3) as results:
+            assert await anext(results) == ["/first"]
+
+    async with serve(answers) as url:
+        report = await integration(extract, base_url=url).run(MemorySink())
+    assert (report.status, report.loss_count) == (Status.COMPLETE, 0)
+
+
+async def test_map_never_iterated_is_a_loss_and_works_on_nothing() -> None:
+    worked: list[int] = []
+
+    async def worker(item: int) -> None:
+        worked.append(item)
+
+    async def extract(self: Any) -> None:
+        self.map(range(10), worker)
+
+    with pytest.raises(IncompleteRunError, match="never iterated"):
+        await integration(extract).run(MemorySink())
+    assert worked == []
+
+
+async def test_a_cancelled_reader_of_map_is_cancelled_and_nothing_else() -> None:
+    async def worker(item: int) -> int:
+        await anyio.sleep_forever()
+        return item
+
+    async def extract(self: Any) -> None:
+        results = self.map(range(3), worker)
+        with anyio.move_on_after(0.01) as scope:
+            async for _ in results:
+                pass
+        assert scope.cancelled_caught
+        await anyio.lowlevel.checkpoint()  # this task was not cancelled with it
+        await results.aclose()
+
+    report = await integration(extract).run(MemorySink())
+    assert report.status is Status.COMPLETE
+
+
+async def test_a_run_that_is_cancelled_takes_its_maps_along() -> None:
+    stopped = 0
+
+    async def worker(item: int) -> int:
+        nonlocal stopped
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped += 1
+        return item
+
+    async def extract(self: Any) -> None:
+        async for _ in self.map(range(3), worker, concurrency=3):
+            pass
+
+    with anyio.move_on_after(0.1):
+        await integration(extract).run(MemorySink())
+    assert stopped == 3
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
+async def test_a_bad_concurrency_is_refused(bad: Any) -> None:
+    async with anyio.create_task_group() as group:
+        with pytest.raises(ConfigurationError, match="concurrency"):
+            Workers(group, 1).map([], print, concurrency=bad)
+
+
+async def test_what_is_not_iterable_is_refused() -> None:
+    async with anyio.create_task_group() as group:
+        with pytest.raises(ConfigurationError, match="iterable"):
+            await Workers(group, 1).for_each(5, print)  # type: ignore[arg-type]
