@@ -15,7 +15,7 @@ def serve_datasette(files: Sequence[Path], *options: str) -> Iterator[str]:
     """Serve the files until the block ends; gives the base URL.
 
     Usage: ``with serve_datasette(files, "--setting", "max_returned_rows", "10") as url: ...``.
-    Raises RuntimeError with what Datasette said where it does not start.
+    Raises RuntimeError with the last thing Datasette said where it does not start.
     """
     # -P: a file called datasette.py in the working directory is not what is meant.
     command = [sys.executable, "-P", "-m", "datasette", "serve", *map(str, files), "--port", "0", *options]
@@ -26,13 +26,13 @@ def serve_datasette(files: Sequence[Path], *options: str) -> Iterator[str]:
         # What nobody reads fills the pipe, and then the server stands still.
         reader = threading.Thread(target=process.stderr.read)
         try:
-            said = []
+            last = "it said nothing"
             for line in process.stderr:
-                said.append(line)
                 if _READY in line:
                     break
+                last = line.strip() or last
             else:
-                raise RuntimeError(f"Datasette did not start: {''.join(said).strip()}")
+                raise RuntimeError(f"Datasette did not start: {last}")
             reader.start()
             yield line.partition(_READY)[2].split()[0]
         finally:
