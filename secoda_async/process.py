@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, T]]
 
+_LOOK: Final = 0.1  # seconds between two looks at whether the caller was cancelled
 _GC_THRESHOLD: Final = 50_000  # a crawl makes many objects and few cycles
 
 
@@ -23,10 +25,10 @@ def run_in_process(main: Main[T]) -> T:
     Raises KeyboardInterrupt after Ctrl-C and SystemExit(143) after SIGTERM, once ``main`` has cleaned up.
     """
     try:
-        asyncio.get_running_loop()
+        caller = asyncio.current_task()
     except RuntimeError:
         return _run(main)
-    return _run_in_thread(main)
+    return _run_in_thread(main, caller)
 
 
 def _run(main: Main[T]) -> T:
@@ -38,37 +40,38 @@ def _run(main: Main[T]) -> T:
         return runner.run(watched(main))
 
 
-def _run_in_thread(main: Main[T]) -> T:
-    """The caller's loop stands still meanwhile, as it would for any blocking call."""
-    outcome: list[T] = []
-    errors: list[BaseException] = []
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+def _run_in_thread(main: Main[T], caller: asyncio.Task[Any] | None) -> T:
+    """The caller's loop stands still meanwhile, as it would for any blocking call.
+
+    Ctrl-C either interrupts this thread or, under ``asyncio.run``, only marks the caller's task as cancelled.
+    """
+    ended: Future[T] = Future()
+    started: Future[Callable[[], object]] = Future()
 
     async def watched() -> T:
-        task = asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        running.append((asyncio.get_running_loop(), task))
+        started.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
         return await main()
 
     def body() -> None:
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                outcome.append(runner.run(watched()))
+                ended.set_result(runner.run(watched()))
         except BaseException as exc:  # noqa: BLE001 # raised in the thread that waits
-            errors.append(exc)
+            ended.set_exception(exc)
 
+    before = caller.cancelling() if caller is not None else 0
     thread = threading.Thread(target=body, name="secoda-async run")
     thread.start()
     try:
+        while thread.is_alive() and (caller is None or caller.cancelling() == before):
+            thread.join(_LOOK)
+    finally:
+        if thread.is_alive():
+            started.result()()
         thread.join()
-    except KeyboardInterrupt:
-        for loop, task in running:
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        raise
-    if errors:
-        raise errors[0]
-    return outcome[0]
+    return ended.result()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -21,7 +21,7 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _loop_is_never_blocked() -> Iterator[BlockBuster]:
+def loop_guard() -> Iterator[BlockBuster]:
     """A call of this package that blocks the event loop fails the test."""
     with blockbuster_ctx("secoda_async") as guard:
         yield guard

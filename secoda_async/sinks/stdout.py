@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
+import threading
 from typing import BinaryIO, Final
 
 from anyio import to_thread
@@ -12,27 +15,29 @@ from secoda_async.errors import OutputError
 from secoda_async.pipeline.sink import RunInfo, StreamingSink
 from secoda_async.spool import Batch, Spool
 
-_PIECE: Final = 2**16
+_PIECE: Final = 4096  # POSIX: a pipe that is ready for writing takes this much without blocking
+_LOOK: Final = 100  # milliseconds between two looks at whether the run was cancelled
 
 
 class StdoutSink(StreamingSink):
     """Writes resources and lineage to standard output, one JSON object a line, before the run is known to be complete.
 
-    Usage: ``await integration.run(StdoutSink())``; the reader must heed the exit status. Raises OutputError where the
-    reader went away.
+    Usage: ``await integration.run(StdoutSink())``; who reads it must heed the exit status, since a failed run has
+    printed a part. ``stream`` is another open file in its place. Raises OutputError where the reader went away.
     """
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream
+        self._stopped = threading.Event()
 
     @override
     async def open(self, run: RunInfo) -> None:
-        if self._stream is None:
-            self._stream = sys.stdout.buffer
+        self._stopped.clear()
 
     @override
     async def write(self, batch: Batch) -> None:
-        # Abandoned when cancelled: a reader that has stopped reading must not keep the run from ending.
+        # A reader that has stopped reading must not keep a cancelled run from ending: its thread is left behind, and
+        # ends by itself at its next look.
         await to_thread.run_sync(self._write, batch.lines, abandon_on_cancel=True)
 
     @override
@@ -41,16 +46,36 @@ class StdoutSink(StreamingSink):
 
     @override
     async def abort(self, error: BaseException) -> None:
-        return
+        self._stopped.set()
 
     def _write(self, lines: bytes | bytearray) -> None:
-        assert self._stream is not None
-        view = memoryview(lines)
+        stream = self._stream or sys.stdout.buffer
         try:
-            for start in range(0, len(view), _PIECE):
-                self._stream.write(view[start : start + _PIECE])
-            self._stream.flush()
+            stream.flush()
+            descriptor = _pollable(stream)
+            if descriptor is None:
+                stream.write(lines)
+                stream.flush()
+            else:
+                self._write_when_ready(descriptor, memoryview(lines))
         except BrokenPipeError as exc:
             raise OutputError("standard output was closed by its reader before the run had ended") from exc
         except OSError as exc:
             raise OutputError(f"standard output cannot be written: {exc.strerror or exc}") from exc
+
+    def _write_when_ready(self, descriptor: int, rest: memoryview) -> None:
+        ready = select.poll()
+        ready.register(descriptor, select.POLLOUT)
+        while rest and not self._stopped.is_set():
+            if ready.poll(_LOOK):
+                rest = rest[os.write(descriptor, rest[:_PIECE]) :]
+
+
+def _pollable(stream: BinaryIO) -> int | None:
+    """The descriptor, where there is one and the platform can wait for it."""
+    if not hasattr(select, "poll"):
+        return None
+    try:
+        return stream.fileno()
+    except OSError:  # an object in memory
+        return None
