@@ -1,0 +1,73 @@
+"""Crawls the source on secoda_async, once: ``python -m benchmarks.runners.ours URL COUNT CONCURRENCY FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from typing_extensions import override
+
+from secoda_async import DeclaredLineage, InternalResource, JSONLSink, Resource, SecodaIntegration
+
+
+class Tables(SecodaIntegration):
+    """A list, then every table of it."""
+
+    @override
+    async def extract(self) -> None:
+        reply = await self.http_get("/tables", params={"count": self.credentials["count"]})
+        await self.for_each(reply.json()["tables"], self.extract_table)
+
+    async def extract_table(self, listed: dict[str, Any]) -> None:
+        table = (await self.http_get(f"/tables/{listed['id']}")).json()
+        table_id = f"warehouse.public.{table['name']}"
+        await self.declare_resource(
+            Resource(
+                entity_type="table",
+                databuilder_id=table_id,
+                title=table["name"],
+                description=table["description"],
+                external_updated_at=table["updated_at"],
+                schema="public",
+                database="warehouse",
+            )
+        )
+        for order, column in enumerate(table["columns"]):
+            await self.declare_resource(
+                Resource(
+                    entity_type="column",
+                    databuilder_id=f"{table_id}.{column['name']}",
+                    parent_databuilder_id=table_id,
+                    title=column["name"],
+                    sort_order=order,
+                    type=column["type"],
+                    is_pk=column["primary_key"],
+                )
+            )
+        if table["made_from"] is not None:
+            await self.declare_lineage(
+                DeclaredLineage(
+                    from_identifier=InternalResource(databuilder_id=f"warehouse.public.orders_{table['made_from']}"),
+                    to_identifier=InternalResource(databuilder_id=table_id),
+                )
+            )
+
+
+def main() -> None:
+    url, count, concurrency, folder = sys.argv[1:]
+    integration = Tables(
+        credentials={"base_url": url, "count": int(count)},
+        concurrency=int(concurrency),
+        state_dir=Path(folder, "state"),
+    )
+    started = time.perf_counter()
+    report = integration.start(JSONLSink(folder))
+    seconds = time.perf_counter() - started
+    print(orjson.dumps({"seconds": seconds, "requests": report.source.requests}).decode())
+
+
+if __name__ == "__main__":
+    main()

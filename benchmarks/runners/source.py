@@ -1,0 +1,86 @@
+"""The source API of the crawl: a bare protocol that costs little, so that it is never what limits a crawl.
+
+``/<latency in ms>/tables?count=N`` lists N tables, ``/<latency in ms>/tables/<n>`` is one with its columns. Prints one
+line, ``{"port": …}``, once it serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import ClassVar
+
+import orjson
+import uvloop
+from typing_extensions import override
+
+COLUMNS = 20
+
+
+def table(n: int) -> dict[str, object]:
+    """What the API says of one table; each but the first is made from the one before."""
+    return {
+        "id": n,
+        "name": f"orders_{n}",
+        "description": f"Orders of region {n}, one row an order: äöü €",
+        "updated_at": "2024-05-01T10:20:30.123456Z",
+        "columns": [
+            {"name": f"column_{i}", "type": "integer" if i % 3 else "text", "primary_key": i == 0}
+            for i in range(COLUMNS)
+        ],
+        "made_from": n - 1 if n else None,
+    }
+
+
+class Source(asyncio.Protocol):
+    """Answers every request after its latency, from bodies that are built once."""
+
+    answers: ClassVar[dict[bytes, tuple[float, bytes]]] = {}
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # what a TCP loop gives
+        self._transport = transport
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        *requests, self._received = (self._received + data).split(b"\r\n\r\n")
+        for request in requests:
+            latency, answer = self._answer(request.split(b" ", 2)[1])
+            if latency:
+                self._loop.call_later(latency, self._transport.write, answer)
+            else:
+                self._transport.write(answer)
+
+    def _answer(self, target: bytes) -> tuple[float, bytes]:
+        found = self.answers.get(target)
+        if found is None:
+            found = self.answers[target] = _build(target.decode())
+        return found
+
+
+def _build(target: str) -> tuple[float, bytes]:
+    _, latency, *rest = target.split("/")
+    match rest:
+        case [listing] if listing.startswith("tables?count="):
+            body: object = {"tables": [{"id": n} for n in range(int(listing.partition("=")[2]))]}
+        case ["tables", n]:
+            body = table(int(n))
+        case _:
+            return 0.0, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    content = orjson.dumps(body)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    return int(latency) / 1000, head.encode() + content
+
+
+async def main() -> None:
+    server = await asyncio.get_running_loop().create_server(Source, "127.0.0.1", 0, backlog=1024)
+    print(f'{{"port": {server.sockets[0].getsockname()[1]}, "pid": {os.getpid()}}}', flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
