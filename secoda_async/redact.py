@@ -1,23 +1,27 @@
 """The one way by which text of a request reaches a log, an error or a report."""
 
 import base64
+import html
 import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
+
+import orjson
 
 from secoda_async.settings import Input
 
 MASK: Final = "[redacted]"
+CUT: Final = "…"  # ends a text that was cut, maybe in the middle of a secret
 _SHORT: Final = 4  # a shorter value would blot out innocent text, so it is masked only where it is a whole field
 
 _SECRET_NAME: Final = re.compile(
-    r"token|secret|passw|pwd|api[-_]?key|apikey|auth|signature|credential|session|^key$|^sig$|^code$",
+    r"token|secret|passw|pwd|api[-_]?key|apikey|auth(?!or(?!i[sz]))|signature|credential|session|^key$|^sig$|^code$",
     re.IGNORECASE,
 )
 _QUERY_PAIR: Final = re.compile(r"(?P<lead>[?&;])(?P<name>[^=&;#\s'\"<>]+)=(?P<value>[^&;#\s'\"<>]*)")
-_USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>@]*@", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>]*@", re.IGNORECASE)
 _AUTHORIZATION: Final = re.compile(r"\b(?P<scheme>Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{4,}")
 
 
@@ -31,45 +35,62 @@ class Redactor:
 
     Usage: ``redact = Redactor.of(credentials, inputs); log.info("%s", redact(url))``.
 
-    A value is masked as it is, URL-encoded and in base64; values under 4 characters only as the whole of a field
-    (a query parameter), since they occur in innocent text.
+    A value is masked as it is, URL-encoded, escaped (JSON, Python, HTML) and in base64, and so is what is left of it
+    in front of `CUT`; values under 4 characters only as the whole of a field (a query parameter), since they occur in
+    innocent text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        plain = {secret for secret in secrets if secret}
+        plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
         self._whole = {secret for secret in plain if len(secret) < _SHORT}
-        forms: set[str] = set()
-        for secret in plain - self._whole:
-            forms.update((secret, quote(secret, safe=""), quote_plus(secret), quote(secret)))
-            forms.update(_base64_forms(secret))
+        long = plain - self._whole
+        forms = {*long, *(form for secret in long for form in _base64_forms(secret))}
         # The longest first: a secret may be a part of another.
-        ordered = sorted((form for form in forms if len(form) >= _SHORT), key=len, reverse=True)
-        self._forms = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        ordered = sorted(forms, key=len, reverse=True)
+        self._forms = re.compile("|".join(map(_spellings, ordered))) if ordered else None
+        self._cut_forms = {spelt for form in forms for spelt in (form, *_usual_spellings(form))}
 
     @classmethod
     def of(cls, credentials: Mapping[str, object], inputs: Mapping[str, Input] | None = None) -> "Redactor":
         """From an integration's credentials: each is secret unless its input says otherwise.
 
-        Where no inputs are given, only userinfo and query of a URL-valued credential are secret.
+        Only userinfo and query of a URL-valued credential are secret where no input declares it.
         """
         secrets: list[str] = []
         for name, value in credentials.items():
-            if inputs is not None and name in inputs and not inputs[name].secret:
+            declared = inputs.get(name) if inputs is not None else None
+            if declared is not None and not declared.secret:
                 continue
             for text in _texts(value):
-                secrets.extend(_url_secrets(text) if "://" in text and inputs is None else [text])
+                is_url = "://" in text
+                if declared is not None or not is_url:
+                    secrets.append(text)
+                if is_url:
+                    secrets.extend(_url_secrets(text))
         return cls(secrets)
 
     def __call__(self, text: str) -> str:
         """The text without its secrets."""
         if self._forms is not None:
             text = self._forms.sub(MASK, text)
+            if CUT in text:
+                text = CUT.join(map(self._without_cut_secret, text.split(CUT)))
         text = _USERINFO.sub(rf"\g<scheme>{MASK}@", text)
         text = _AUTHORIZATION.sub(rf"\g<scheme> {MASK}", text)
         return _QUERY_PAIR.sub(self._pair, text)
 
+    def _without_cut_secret(self, text: str) -> str:
+        longest = 0
+        for form in self._cut_forms:
+            for length in range(min(len(form) - 1, len(text)), max(_SHORT - 1, longest), -1):
+                if text.endswith(form[:length]):
+                    longest = length
+                    break
+        return text[:-longest] + MASK if longest else text
+
     def _pair(self, match: re.Match[str]) -> str:
-        if looks_secret(match["name"]) or match["value"] in self._whole:
+        value = match["value"]
+        if looks_secret(match["name"]) or value in self._whole or unquote_plus(value) in self._whole:
             return f"{match['lead']}{match['name']}={MASK}"
         return match[0]
 
@@ -102,7 +123,12 @@ def _texts(value: object) -> Iterable[str]:
     """Every string in a credential, which may itself be a document (a service account's JSON)."""
     match value:
         case str():
-            yield value
+            document = _document(value)
+            if document is None or "://" not in value:  # a document is no URL, whatever it holds
+                yield value
+            yield from _texts(document)
+        case bytes():
+            yield from _texts(value.decode(errors="replace"))
         case Mapping():
             for inner in value.values():
                 yield from _texts(inner)
@@ -115,13 +141,72 @@ def _texts(value: object) -> Iterable[str]:
             yield str(value)
 
 
+def _document(text: str) -> object:
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def _url_secrets(text: str) -> list[str]:
     try:
         parts = urlsplit(text)
         userinfo = [part for part in (parts.username, parts.password) if part]
     except ValueError:
         return [text]
-    return [*userinfo, *(pair.partition("=")[2] for pair in parts.query.split("&"))]
+    values = [pair.partition("=")[2] for pair in parts.query.split("&")]
+    return [*userinfo, *map(unquote, userinfo), *values, *map(unquote_plus, values)]
+
+
+def _spellings(form: str) -> str:
+    """A pattern for a text in any mixture of the ways in which a URL, JSON, Python or HTML may write it."""
+    mixed = "".join(map(_spelling_of_run, re.split(r"(\s+|\\+)", form)))
+    return f"{mixed}|{re.escape(form)}"
+
+
+def _spelling_of_run(run: str) -> str:
+    if run.startswith("\\"):
+        return rf"(?:{_BACKSLASH}|&#0*92;)++"
+    if run.isspace():  # spaces and line ends are drawn together where a body is shown on one line
+        return f"(?:{'|'.join(sorted({_spelling(char) for char in run}))}|\\s|\\+)+"
+    return "".join(map(_spelling, run))
+
+
+def _spelling(char: str) -> str:
+    if char.isascii() and (char.isalnum() or char in "-._"):
+        return re.escape(char)
+    code = ord(char)
+    units = char.encode("utf-16-be", "surrogatepass")
+    ways = {
+        re.escape(char),
+        re.escape(html.escape(char)),
+        f"&#0*{code};",
+        "".join(f"%(?:25)*{octet:02x}" for octet in char.encode("utf-8", "surrogatepass")),
+        rf"{_AFTER_BACKSLASH}u{units[:2].hex()}"
+        + "".join(rf"{_BACKSLASH}++u{units[i : i + 2].hex()}" for i in range(2, len(units), 2)),
+        rf"{_AFTER_BACKSLASH}x{code:02x}" if code < 2**8 else rf"{_AFTER_BACKSLASH}U{code:08x}",
+    }
+    if char in _ESCAPES:
+        ways.add(_AFTER_BACKSLASH + _ESCAPES[char])
+    lead = "" if char == "%" else f"{_BACKSLASH}*+"  # else a secret's own %5C would be taken for a backslash
+    return f"(?i:{lead}(?:{'|'.join(sorted(ways, key=len, reverse=True))}))"
+
+
+# Possessive, so that a body full of backslashes takes no longer than any other.
+_BACKSLASH: Final = r"(?:\\|%(?:25)*5[cC])"
+_AFTER_BACKSLASH: Final = r"(?<=[\\cC])"
+_ESCAPES: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+
+
+def _usual_spellings(form: str) -> Iterable[str]:
+    return (
+        quote(form, safe="", errors="replace"),
+        quote_plus(form, errors="replace"),
+        repr(form)[1:-1],
+        " ".join(form.split()),
+    )
 
 
 def _base64_forms(secret: str) -> Iterable[str]:
@@ -136,6 +221,6 @@ def _base64_forms(secret: str) -> Iterable[str]:
         # The characters that also depend on the text's neighbours are left out.
         stop = len(encoded) - (0, 3, 2)[(lead + len(raw)) % 3]
         stable = encoded[start:stop]
-        if len(stable) >= 2 * _SHORT:
+        if len(stable) >= _SHORT:
             yield stable
             yield stable.translate({43: "-", 47: "_"})

@@ -17,6 +17,7 @@ from typing_extensions import override
 from yarl import URL
 
 from secoda_async.errors import DecodeError, ResponseError, StatusError
+from secoda_async.redact import CUT
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
 _CLIP: Final = 300
@@ -67,6 +68,11 @@ class Request(NamedTuple):
     @override
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
+
+    @override
+    def __repr__(self) -> str:
+        # Headers and body hold credentials, and whoever logs a request does not mean to log those.
+        return f"<Request [{self}]>"
 
 
 class Transport(Protocol):
@@ -156,9 +162,11 @@ class Response:
     def encoding(self) -> str:
         """The charset of the Content-Type where it names a known one, else UTF-8."""
         match = re.search(r"charset=\"?([\w.:-]+)", self.headers.get("Content-Type", ""), re.IGNORECASE)
+        name = match[1] if match else "utf-8"
         try:
-            return codecs.lookup(match[1]).name if match else "utf-8"
-        except LookupError:
+            b"a".decode(name, errors="replace")  # the codecs of Python that are no charset (hex, idna) fail here
+            return codecs.lookup(name).name
+        except (LookupError, UnicodeError):
             return "utf-8"
 
     @cached_property
@@ -175,7 +183,7 @@ class Response:
         try:
             # A byte-order mark, or JSON in UTF-16 or an older charset.
             return orjson.loads(self._decoded())
-        except (orjson.JSONDecodeError, UnicodeDecodeError):
+        except (orjson.JSONDecodeError, UnicodeError):
             error = DecodeError(
                 f"{self.request} answered {self.status_code} with a body that is not JSON ({fault.msg}): "
                 f"Content-Type {self.headers.get('Content-Type', 'absent')}, {self._excerpt()}. "
@@ -194,8 +202,7 @@ class Response:
     def _excerpt(self) -> str:
         if not self.content:
             return "empty body"
-        clipped = self.content[:_CLIP].decode(self.encoding, errors="replace")
-        return f"body starts {clipped!r}"
+        return f"body starts {_start(self)!r}"
 
     def raise_for_status(self) -> Self:
         """This response where its status is 2xx. Raises StatusError otherwise, as httpx does for any other."""
@@ -227,7 +234,7 @@ class Response:
                 link = {"url": match["url"]}
                 for name, quoted, bare in _LINK_PARAMETER.findall(match["parameters"]):
                     link.setdefault(name.lower(), quoted or bare)
-                found[link.get("rel", link["url"])] = link
+                found[link.get("rel") or link["url"]] = link
         return found
 
 
@@ -252,12 +259,18 @@ def _all(headers: Mapping[str, str], name: str) -> list[str]:
     return [headers[name]] if name in headers else []
 
 
+def _start(response: Response) -> str:
+    """The start of a body on one line; where it is cut, it ends in `CUT`, so that half a secret is masked too."""
+    text = response.content[:_CLIP].decode(response.encoding, errors="replace")
+    return " ".join(text.split()) + (CUT if len(response.content) > _CLIP else "")
+
+
 def status_error(response: Response, *, after: str = "") -> StatusError:
     """The error for a status, with the start of a text body, which often says why."""
     request = response.request
     kind = response.headers.get("Content-Type", "").lower()
     reason = ""
     if response.content and ("json" in kind or "text/plain" in kind):
-        reason = f": {response.content[:_CLIP].decode(response.encoding, errors='replace').strip()}"
+        reason = f": {_start(response)}"
     status = f"{response.status_code} {response.reason_phrase}".strip()
     return StatusError(f"{request} answered {status}{after}{reason}", response=response)

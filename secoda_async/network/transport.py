@@ -132,7 +132,9 @@ class AiohttpTransport(Transport):
             ValueError,
             TypeError,
         ) as exc:
-            raise _translate(exc, request, timeout) from exc
+            # Of these the text names host and port at most; others repeat the URL, which a traceback would show.
+            cause = exc if isinstance(exc, aiohttp.ClientConnectorError | TimeoutError) else None
+            raise _translate(exc, request, timeout) from cause
         self._traffic.statuses[reply.status] += 1
         self._traffic.bytes_received += len(content)
         return Response(
@@ -181,6 +183,10 @@ def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
 def _cause(exc: BaseException) -> str:
     """What went wrong, in the system's words where it has some: aiohttp's repeat host and port."""
     cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    if isinstance(cause, ssl.SSLError):  # its errno is OpenSSL's, not the system's
+        return getattr(cause, "verify_message", None) or (cause.reason or str(cause)).replace("_", " ").lower()
+    if isinstance(exc, aiohttp.ClientResponseError):  # its text claims a status and repeats the URL
+        return " ".join(exc.message.split()) or type(exc).__name__
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
         return os.strerror(cause.errno)
     return str(exc) or type(exc).__name__
