@@ -69,6 +69,16 @@ class RateLimit:
             )
 
 
+def as_limits(key: str, value: object) -> tuple[RateLimit, ...]:
+    """The limits of one key of ``rate_limits``. Raises ConfigurationError where they are none."""
+    limits = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    _require(
+        all(isinstance(limit, RateLimit) for limit in limits),
+        f"rate_limits: {key!r} needs a RateLimit or a list of them, not {value!r}",
+    )
+    return limits
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often, and how long apart, a request is repeated.
@@ -99,6 +109,11 @@ class RetryPolicy:
         for name in ("backoff", "max_backoff", "max_wait"):
             value = getattr(self, name)
             _require(_is_seconds(value), f"RetryPolicy: {name} must be a number of seconds above 0, not {value!r}")
+        _require(
+            self.unspecified_wait is None or _is_seconds(self.unspecified_wait),
+            "RetryPolicy: unspecified_wait must be a number of seconds above 0, or None, "
+            f"not {self.unspecified_wait!r}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +146,7 @@ class Timeout:
             return value
         if value is None:
             return cls(connect=None, read=None, total=None)
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise ConfigurationError(f"timeout must be a Timeout, a number of seconds or None, not {value!r}")
         return cls(connect=value, read=value, total=value)
 
@@ -183,6 +198,12 @@ class Settings:
     def __post_init__(self) -> None:
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
         _require(
+            isinstance(self.rate_limits, Mapping),
+            f"rate_limits must be a dictionary from host to RateLimit, not {self.rate_limits!r}",
+        )
+        limits = {key: as_limits(key, value) for key, value in self.rate_limits.items()}
+        object.__setattr__(self, "rate_limits", limits)
+        _require(
             _is_count(self.concurrency),
             f"concurrency must be a whole number of 1 or more, not {self.concurrency!r}",
         )
@@ -197,9 +218,16 @@ class Settings:
             self.retry is None or isinstance(self.retry, RetryPolicy),
             f"retry must be a RetryPolicy or None, not {self.retry!r}",
         )
-        _require(isinstance(self.verify, bool | str), f"verify must be true, false or a path, not {self.verify!r}")
+        _require(
+            isinstance(self.verify, bool) or (isinstance(self.verify, str) and self.verify != ""),
+            f"verify must be True, False or the path of a CA file as a string, not {self.verify!r}",
+        )
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
         if self.state_dir is not None:
+            _require(
+                isinstance(self.state_dir, Path) or (isinstance(self.state_dir, str) and self.state_dir != ""),
+                f"state_dir must be the path of a folder, or None, not {self.state_dir!r}",
+            )
             object.__setattr__(self, "state_dir", Path(self.state_dir))
 
     @classmethod

@@ -21,7 +21,7 @@ from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.retry_after import parse_retry_after
-from secoda_async.settings import RateLimit
+from secoda_async.settings import RateLimit, as_limits
 
 _JITTER: Final = 0.01  # share of a window kept for the jitter between leaving here and arriving there
 _SPREAD: Final = 1.0  # seconds over which a window's requests are spread, at most
@@ -157,7 +157,7 @@ class Limit(Transport):
         traffic: Traffic,
     ) -> None:
         self._inner = inner
-        self._limits = {_normal_key(key): _as_limits(key, value) for key, value in limits.items()}
+        self._limits = {_normal_key(key): as_limits(key, value) for key, value in limits.items()}
         if len(self._limits) < len(limits):
             raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same host")
         self._slots = slots
@@ -227,12 +227,3 @@ def _normal_key(key: str) -> str:
     if not host:
         raise ConfigurationError(message)
     return _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"
-
-
-def _as_limits(key: str, value: RateLimit | Iterable[RateLimit]) -> tuple[RateLimit, ...]:
-    if isinstance(value, RateLimit):
-        return (value,)
-    limits = tuple(value) if isinstance(value, Iterable) else (value,)
-    if not all(isinstance(limit, RateLimit) for limit in limits):
-        raise ConfigurationError(f"rate_limits: {key!r} needs a RateLimit or a list of them, not {value!r}")
-    return limits

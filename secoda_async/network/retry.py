@@ -93,7 +93,8 @@ def decide(
     if asked is not None and asked > policy.max_wait:
         host = request.url.raw_host
         return Decision(None, f" ({host} asked to wait {asked:g} s, more than max_wait = {policy.max_wait:g} s)")
-    backoff = jitter() * min(policy.max_backoff, policy.backoff * 2.0 ** (attempt - 1))
+    # The exponent is bounded because a float is: the thousandth attempt would overflow it.
+    backoff = jitter() * min(policy.max_backoff, policy.backoff * 2.0 ** min(attempt - 1, 60))
     if asked is not None:
         return Decision(asked + min(backoff, 1.0))  # those that wait for the same moment do not come back at once
     if policy.unspecified_wait is not None and isinstance(outcome, Response) and outcome.status_code == 429:
