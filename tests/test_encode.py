@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, field_serializer
 
@@ -24,9 +24,6 @@ from secoda_async import (
 from secoda_async.models import Record
 from secoda_async.pipeline.encode import describe, encode
 from tests.peer import Peer
-
-# The first text on a fresh clone builds hypothesis's table of all characters, which takes a second.
-SLOW_START = [HealthCheck.too_slow]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +113,7 @@ def check_the_same_line(peer: Peer, model: str, fields: dict[str, Any]) -> None:
     assert json.loads(line, object_pairs_hook=list) == json.loads(theirs, object_pairs_hook=list)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=SLOW_START)
+@settings(max_examples=600)
 @given(fields=resource_fields)
 @example(fields={"entity_type": "t", "databuilder_id": 'a\nb\r\u2028\x00"\\\U0001f600', "title": "\n"})
 @example(fields={"entity_type": "t", "databuilder_id": "i", "sort_order": 2**63})
@@ -157,7 +154,7 @@ def test_a_resource_is_written_as_secodadk_writes_it(fields: dict[str, Any], pee
     check_the_same_line(peer, "Resource", fields)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW_START)
+@settings(max_examples=300)
 @given(fields=lineage_fields)
 def test_a_lineage_is_written_as_secodadk_writes_it(fields: dict[str, Any], peer: Peer) -> None:
     check_the_same_line(peer, "DeclaredLineage", fields)

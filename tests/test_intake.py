@@ -68,7 +68,7 @@ async def test_a_record_changed_after_it_was_declared_changes_nothing() -> None:
     assert ids(sink.lines[Kind.RESOURCES]) == ["a"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(0, 3_000), max_size=80),
     kinds=st.randoms(use_true_random=False),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -14,9 +14,6 @@ from secoda_async.models import unknown_keywords
 from tests.peer import Peer
 
 MODELS = ["Resource", "InternalResource", "ExternalTable", "ExternalColumn", "TablesFromSQLQuery", "DeclaredLineage"]
-
-# The first text on a fresh clone builds hypothesis's table of all characters, which takes a second.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +81,6 @@ def check_the_same_is_taken(peer: Peer, name: str, fields: dict[str, Any]) -> No
     assert errors == theirs.get("errors")
 
 
-@patient
 @given(
     fields=st.fixed_dictionaries({}, optional=dict.fromkeys(Resource.model_fields, raw)),
     sound=st.booleans(),
@@ -96,7 +92,6 @@ def test_a_resource_is_refused_where_secodadk_refuses_it_and_for_the_same_reason
     check_the_same_is_taken(peer, "Resource", {**needed, **fields})
 
 
-@patient
 @given(fields=st.fixed_dictionaries({}, optional={"from_identifier": raw_end, "to_identifier": raw_end}))
 def test_a_lineage_is_refused_where_secodadk_refuses_it_and_for_the_same_reasons(
     fields: dict[str, Any], peer: Peer

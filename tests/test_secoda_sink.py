@@ -4,7 +4,6 @@ import asyncio
 import email.policy
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,8 @@ class Impatient(SecodaSink):
     """Repeats as the sink does, and waits milliseconds where it waits seconds."""
 
     def __init__(self, base_url: str, **options: Any) -> None:
-        super().__init__(**{"api_key": KEY, "integration_id": ID, "base_url": base_url, **options})
         policy = RetryPolicy(attempts=3, backoff=0.001, unspecified_wait=0.001)
-        self._settings = replace(self._settings, retry=policy, rate_limits={})
+        super().__init__(**{"api_key": KEY, "integration_id": ID, "base_url": base_url, "retry": policy, **options})
 
 
 class Answers:

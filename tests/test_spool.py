@@ -17,7 +17,7 @@ def manifest(spool: Spool) -> dict:
     return orjson.loads((spool.directory / "manifest.json").read_bytes())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(batches=st.lists(st.tuples(st.sampled_from(list(Kind)), st.lists(st.integers(), min_size=1, max_size=5))))
 def test_the_index_describes_every_batch_and_the_manifest_the_files(tmp_path_factory, batches) -> None:
     spool = Spool.create(tmp_path_factory.mktemp("state"), new_run_id())

@@ -47,6 +47,8 @@ class SecodaSink(Sink):
     On the platform one request is one sync, and a resource that is absent from a sync is removed, so a sync is never
     split. Regions: US ``https://api.secoda.co``, EU ``https://eapi.secoda.co``, APAC ``https://aapi.secoda.co``,
     self-hosted ``https://<domain>/api``; a base that ends in ``/api/v1`` is taken as well.
+    ``retry`` says how often what the workspace surely did not take is sent again; by default a 429 without
+    ``Retry-After`` waits 60 s, the length of the workspace's window.
     Raises ConfigurationError for unusable arguments, and UploadError where the workspace did not take the sync, which
     says whether that is certain. Source: Secoda's documentation of JSONL file upload.
     """
@@ -59,6 +61,7 @@ class SecodaSink(Sink):
         base_url: str = DEFAULT_BASE_URL,
         resources_field: str = "resources_file",
         lineages_field: str = "lineages_file",
+        retry: RetryPolicy = _RETRY,
     ) -> None:
         if not api_key:
             raise ConfigurationError("an upload needs an API key: SECODA_API_KEY, --api-key-file, or api_key=")
@@ -69,7 +72,7 @@ class SecodaSink(Sink):
         self._path = f"/integration/integrations/{integration_id}/import_jsonl_metadata/"
         self._fields = {Kind.RESOURCES: resources_field, Kind.LINEAGE: lineages_field}
         self._settings = Settings(
-            base_url=base_url, concurrency=1, rate_limits={"*": _LIMIT}, retry=_RETRY, timeout=_TIMEOUT
+            base_url=base_url, concurrency=1, rate_limits={"*": _LIMIT}, retry=retry, timeout=_TIMEOUT
         )
         BaseUrl(base_url)  # refuses here what could not be sent to
         self._traffic = Traffic()
