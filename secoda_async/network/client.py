@@ -169,7 +169,7 @@ class Client:
         self._in_flight[id(request)] = request
         try:
             response = await self._chain.send(request)
-        except RequestError as error:
+        except (RequestError, ConfigurationError) as error:
             self._lost(error, optional=optional)
             raise
         except BaseException as exc:

@@ -11,6 +11,7 @@ import orjson
 from yarl import URL
 
 from secoda_async.errors import ConfigurationError
+from secoda_async.redact import Redactor
 
 type_of_form: Final = "application/x-www-form-urlencoded"
 type_of_json: Final = "application/json"
@@ -18,6 +19,7 @@ type_of_json: Final = "application/json"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # A string of these alone is a URL as it stands, and is sent byte for byte.
 _VALID: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
+_VALID_QUERY: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 
 
 class BaseUrl:
@@ -33,12 +35,14 @@ class BaseUrl:
             return
         try:
             base = URL(base_url, encoded=_VALID.fullmatch(base_url) is not None)
+            names_a_host = bool(base.raw_host)  # read here, since only this parses host and port
         except ValueError:
-            base = URL()
-        if base.scheme not in ("http", "https") or not base.raw_host:
-            raise ConfigurationError(f"base_url must start with http:// or https:// and name a host, not {base_url!r}")
+            base, names_a_host = URL(), False
+        if base.scheme not in ("http", "https") or not names_a_host:
+            shown = Redactor()(base_url)  # it may carry a password
+            raise ConfigurationError(f"base_url must start with http:// or https:// and name a host, not {shown!r}")
         if base.raw_query_string or base.raw_fragment:
-            raise ConfigurationError(f"base_url must have no query and no fragment: {base_url!r}")
+            raise ConfigurationError(f"base_url must have no query and no fragment: {Redactor()(base_url)!r}")
         self._base = base
         self._path = base.raw_path.rstrip("/") + "/"
 
@@ -70,7 +74,7 @@ def with_params(url: URL, params: object) -> URL:
     ``params`` is what httpx takes: a mapping (values may be lists), pairs, or an encoded string.
     Raises ValueError or TypeError for anything else.
     """
-    added = params if isinstance(params, str) else urlencode(list(_pairs(params)))
+    added = _encoded_query(params) if isinstance(params, str) else urlencode(list(_pairs(params)))
     if not added:
         return url
     names = {_name(pair) for pair in added.split("&")}
@@ -82,6 +86,12 @@ def with_params(url: URL, params: object) -> URL:
         query_string="&".join([*kept, added]),
         encoded=True,
     )
+
+
+def _encoded_query(text: str) -> str:
+    if _VALID_QUERY.fullmatch(text) is not None:
+        return text
+    return URL.build(query_string=text).raw_query_string  # a space or a line end would end the request line
 
 
 def encode_form(data: object) -> bytes:

@@ -21,6 +21,8 @@ from secoda_async.redact import CUT
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
 _CLIP: Final = 300
+# Text codecs of Python that no server means, and that raise or warn whatever `errors` says.
+_NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
 NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 
 
@@ -164,10 +166,11 @@ class Response:
         match = re.search(r"charset=\"?([\w.:-]+)", self.headers.get("Content-Type", ""), re.IGNORECASE)
         name = match[1] if match else "utf-8"
         try:
-            b"a".decode(name, errors="replace")  # the codecs of Python that are no charset (hex, idna) fail here
-            return codecs.lookup(name).name
+            b"a".decode(name, errors="replace")  # a codec from bytes to bytes (hex, zlib) fails here
+            known = codecs.lookup(name).name
         except (LookupError, UnicodeError):
             return "utf-8"
+        return "utf-8" if known.replace("-", "_") in _NO_CHARSETS else known
 
     @cached_property
     def text(self) -> str:
