@@ -5,10 +5,10 @@ BIN := .venv/bin
 SECODADK := .venv-secodadk/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint bench clean
+.PHONY: help demo test test-long test-floors lint bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 demo: .venv/installed ## The main job: crawl a real Datasette, upload one sync, show what the workspace holds
 	@$(BIN)/python -m examples.demo
@@ -18,6 +18,12 @@ test: lint .venv-secodadk/installed ## Format check, lint, types, import layers 
 
 test-long: lint .venv-secodadk/installed ## The same with the tests that take minutes
 	@$(BIN)/python -m pytest
+
+test-floors: .venv-secodadk/installed ## The tests on the oldest versions that pyproject.toml allows
+	@$(PYTHON) -m venv --clear .venv-floors
+	@$(PYTHON) tests/floors.py > .venv-floors/constraints.txt
+	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint .venv-floors/constraints.txt
+	@.venv-floors/bin/python -m pytest -m "not long"
 
 lint: .venv/installed ## Format check, lint, types and import layers
 	@$(BIN)/ruff format --check .
@@ -29,7 +35,7 @@ bench: .venv/installed .venv-secodadk/installed ## Throughput and memory, beside
 	@$(BIN)/python -m benchmarks --secodadk-python $(SECODADK)
 
 clean: ## Remove the environments and what was built
-	@rm -rf .venv .venv-secodadk .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .venv-secodadk .venv-floors .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -m venv .venv
