@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import http_exceptions
+from anyio import to_thread
 from multidict import CIMultiDict
 from typing_extensions import override
 
@@ -61,7 +62,7 @@ class AiohttpTransport(Transport):
     """One pool of kept connections. Redirects are not followed, cookies are not kept, the pool never queues.
 
     Usage: inside a running event loop, ``transport = AiohttpTransport(timeout=Timeout(), verify=True, ...)``.
-    Raises ConfigurationError where ``verify`` names a file that cannot be read.
+    ``send`` raises ConfigurationError where ``verify`` names a file that cannot be read.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class AiohttpTransport(Transport):
         self._max_body = max_body
         self._traffic = traffic
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._verify = self._as_ssl(verify)
+        self._verify = verify
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -97,7 +98,8 @@ class AiohttpTransport(Transport):
         timeout, client_timeout = self._timeout, self._aiohttp_timeout
         if not isinstance(options.timeout, Unset):
             timeout, client_timeout = options.timeout, _as_client_timeout(options.timeout)
-        tls = self._verify if isinstance(options.verify, Unset) else self._as_ssl(options.verify)
+        verify = self._verify if isinstance(options.verify, Unset) else options.verify
+        tls = verify if isinstance(verify, bool) else self._contexts.get(verify) or await self._load_context(verify)
         headers = request.headers
         data: bytes | AsyncIterator[bytes] | None
         if request.body is None or isinstance(request.body, bytes):
@@ -160,20 +162,18 @@ class AiohttpTransport(Transport):
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _as_ssl(self, verify: bool | str) -> bool | ssl.SSLContext:
-        if isinstance(verify, bool):
-            return verify
-        context = self._contexts.get(verify)
-        if context is None:
-            folder = Path(verify).is_dir()
-            try:
-                context = ssl.create_default_context(
-                    cafile=None if folder else verify, capath=verify if folder else None
-                )
-            except OSError as exc:
-                raise ConfigurationError(f"verify={verify!r}: the CA file cannot be read ({exc})") from exc
-            self._contexts[verify] = context
-        return context
+    async def _load_context(self, verify: str) -> ssl.SSLContext:
+        context = await to_thread.run_sync(_context, verify)
+        # Of requests that loaded it at once all use one, since a context is a pool of connections to aiohttp.
+        return self._contexts.setdefault(verify, context)
+
+
+def _context(verify: str) -> ssl.SSLContext:
+    folder = Path(verify).is_dir()
+    try:
+        return ssl.create_default_context(cafile=None if folder else verify, capath=verify if folder else None)
+    except OSError as exc:
+        raise ConfigurationError(f"verify={verify!r}: the CA file cannot be read ({exc})") from exc
 
 
 def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
@@ -185,8 +185,12 @@ def _cause(exc: BaseException) -> str:
     cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
     if isinstance(cause, ssl.SSLError):  # its errno is OpenSSL's, not the system's
         return getattr(cause, "verify_message", None) or (cause.reason or str(cause)).replace("_", " ").lower()
-    if isinstance(exc, aiohttp.ClientResponseError):  # its text claims a status and repeats the URL
-        return " ".join(exc.message.split()) or type(exc).__name__
+    # What aiohttp's parser complains of; the text around it claims a status of 400 and repeats the URL.
+    fault = exc if isinstance(exc, http_exceptions.HttpProcessingError) else exc.__cause__
+    if isinstance(fault, http_exceptions.HttpProcessingError):
+        return " ".join(fault.message.split())
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return exc.message
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
         return os.strerror(cause.errno)
     return str(exc) or type(exc).__name__
