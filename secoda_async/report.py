@@ -16,6 +16,8 @@ class Status(StrEnum):
     """How a run ended."""
 
     COMPLETE = "complete"
+    DEGRADED = "degraded"
+    """Delivered although something was lost, because ``allow_losses`` said so."""
     FAILED = "failed"
 
 
@@ -81,10 +83,11 @@ class RunReport(BaseModel):
         counters: Counters,
         findings: Findings,
     ) -> Self:
+        delivered = Status.DEGRADED if findings.loss_count else Status.COMPLETE
         return cls(
             run=run,
             integration=integration,
-            status=Status.COMPLETE if error is None else Status.FAILED,
+            status=delivered if error is None else Status.FAILED,
             started_at=started_at,
             seconds=round(seconds, 3),
             error=error,

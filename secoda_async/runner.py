@@ -119,7 +119,7 @@ class Run:
                 group.start_soon(ends.of, group, partial(self._call, extract))
         ends.raise_first()
         self._find_unmatched_limits()
-        if self.findings.loss_count:
+        if self.findings.loss_count and not self._settings.allow_losses:
             raise self._incomplete()
 
     async def _call(self, extract: Callable[[], Awaitable[None]]) -> None:

@@ -184,6 +184,8 @@ class Settings:
     """Certificates: checked, not checked, or checked against the CA file (or folder) at this path."""
     max_body: int = 256 * 2**20
     """Largest decoded body, in bytes."""
+    allow_losses: bool = False
+    """Deliver although something was lost. On the platform that removes what is missing; the report says so."""
     state_dir: Path | None = None
     """Where runs keep their files; None: ``SECODA_ASYNC_STATE``, else ``.secoda-async/``."""
     batch_bytes: int = 256 * 2**10

@@ -183,6 +183,16 @@ async def test_a_source_that_fails_for_good_is_exit_status_1_and_nothing_is_uplo
         assert "geheimes-token" not in errors
 
 
+async def test_losses_that_are_allowed_are_exit_status_6_and_said(source: Path, url: str, tmp_path: Path) -> None:
+    status, _, errors = await command(
+        *("run", f"{source}:Swallows", "--credential", f"base_url={url}", "--out", tmp_path / "out", "--allow-losses")
+    )
+    assert status == 6
+    assert "degraded" in errors
+    assert f"lost: GET {url}/fails answered 500" in errors
+    assert (tmp_path / "out" / "run.json").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "status", "says"),
     [

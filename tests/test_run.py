@@ -1,6 +1,7 @@
 """All or nothing: what a run delivers, what it raises, what it reports."""
 
 import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,31 @@ async def test_a_request_that_fails_for_good_delivers_nothing_whether_or_not_it_
     assert made.report is not None
     assert (made.report.status, made.report.loss_count) == (Status.FAILED, 1)
     assert made.report.error == str(raised.value)
+
+
+async def test_losses_that_are_allowed_are_delivered_and_said() -> None:
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table("today"))
+        with contextlib.suppress(StatusError):
+            await self.http_get("/fails")
+
+    sink = MemorySink()
+    async with serve(answers) as url:
+        report = await integration(extract, base_url=url, retry=ONE_ATTEMPT, allow_losses=True).run(sink)
+    assert sink.calls == ["open", "commit"]
+    assert (report.status, report.loss_count) == (Status.DEGRADED, 1)
+    assert "/fails answered 500" in report.losses[0].message
+
+
+async def test_an_error_that_ends_extract_delivers_nothing_even_where_losses_are_allowed() -> None:
+    async def extract(self: Any) -> None:
+        await self.http_get("/fails")
+
+    sink = MemorySink()
+    async with serve(answers) as url:
+        with pytest.raises(StatusError):
+            await integration(extract, base_url=url, retry=ONE_ATTEMPT, allow_losses=True).run(sink)
+    assert sink.calls == ["open", "abort"]
 
 
 async def test_the_next_complete_run_takes_the_failure_note_away(tmp_path: Path) -> None:

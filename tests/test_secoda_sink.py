@@ -137,6 +137,19 @@ async def test_a_complete_run_is_exactly_one_sync_with_exactly_its_records(base:
         assert report.source.requests == 0
 
 
+async def test_a_line_that_is_declared_twice_is_uploaded_once() -> None:
+    async def twice(source: Source) -> None:
+        for _ in range(2):
+            await source.declare_resource(Resource(entity_type="table", databuilder_id="again"))
+
+    async with FakeWorkspace(api_key=KEY) as workspace:
+        id_ = workspace.create_integration("source")
+        await Source(twice).run(Impatient(workspace.url, integration_id=id_))
+        [sync] = workspace.syncs(id_)
+        assert sync.resource_lines == len(workspace.resources(id_))
+        assert "again" in workspace.resources(id_)
+
+
 async def test_a_second_run_replaces_what_the_first_brought() -> None:
     async def more(source: Source) -> None:
         await source.declare_resource(Resource(entity_type="table", databuilder_id="only-at-first"))

@@ -19,6 +19,7 @@ from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
+from secoda_async.report import Status
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import DEFAULT_BASE_URL, SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
@@ -88,6 +89,13 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", help="Requests in flight at once to one host.")
     ] = None,
+    allow_losses: Annotated[
+        bool,
+        typer.Option(
+            "--allow-losses",
+            help="Deliver although something was lost. Secoda removes what is missing from an upload. Exit status 6.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
 ) -> None:
@@ -99,7 +107,11 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
-        settings: dict[str, Any] = {"state_dir": state_dir, "concurrency": concurrency}
+        settings: dict[str, Any] = {
+            "state_dir": state_dir,
+            "concurrency": concurrency,
+            "allow_losses": allow_losses or None,
+        }
         given = {name: value for name, value in settings.items() if value is not None}
         integration = found(credentials=credentials, **given)
     except (Exception, SystemExit) as error:  # noqa: BLE001 # importing a user's file may raise anything
@@ -111,6 +123,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     if failure is not None:
         show_error(failure, console, redact, debug=debug)
         raise typer.Exit(exit_status(failure))
+    if integration.report is not None and integration.report.status is Status.DEGRADED:
+        raise typer.Exit(ExitStatus.DEGRADED)
 
 
 def _start(

@@ -19,6 +19,7 @@ class ExitStatus(IntEnum):
     COMPLETE = 0
     FAILED = 1
     USAGE = 2
+    DEGRADED = 6
     INTERRUPTED = 130
     TERMINATED = 143
 

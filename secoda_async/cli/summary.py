@@ -11,12 +11,12 @@ from rich.text import Text
 from secoda_async.cli.progress import records_text
 from secoda_async.report import RunReport, Status
 
+_STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
 
 
 def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> None:
     """Print counts, traffic, losses and findings of a run."""
-    complete = report.status is Status.COMPLETE
     table = Table.grid(padding=(0, 2))
     source = report.source
     rows = [
@@ -24,11 +24,11 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source.requests, source.attempts, source.retries)),
         ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
-        ("delivered", delivered_to if complete else "nothing"),
+        ("delivered", "nothing" if report.status is Status.FAILED else delivered_to),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
-    console.print(Text("complete" if complete else "failed", style="bold green" if complete else "bold red"))
+    console.print(Text(report.status.value, style=_STYLES[report.status]))
     console.print(table)
     told = report.error or ""
     losses = [loss for loss in report.losses if loss.message not in told]  # the error follows this summary

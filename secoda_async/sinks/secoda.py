@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 from urllib.parse import quote
 
+import anyio
 from typing_extensions import Unpack, override
 
 from secoda_async.counters import Traffic
-from secoda_async.errors import ConfigurationError, ConnectError, StatusError, TransportError, UploadError
+from secoda_async.errors import ConfigurationError, ConnectError, SpoolError, StatusError, TransportError, UploadError
 from secoda_async.findings import Findings
 from secoda_async.network.auth import BearerAuth
 from secoda_async.network.client import BodyOptions, Client
@@ -17,6 +19,7 @@ from secoda_async.network.message import Response
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
+from secoda_async.sinks.distinct import without_repeats
 from secoda_async.sinks.multipart import MultipartFiles
 from secoda_async.spool import Kind, Spool
 
@@ -41,6 +44,8 @@ _NEXT_STEP: Final = {
 
 class SecodaSink(Sink):
     """Sends one streamed multipart request with both files once the run is complete, and nothing otherwise.
+
+    Lines that repeat an earlier one are left out of it.
 
     Usage: ``await integration.run(SecodaSink(api_key=key, integration_id="4f…"))``.
 
@@ -90,14 +95,23 @@ class SecodaSink(Sink):
 
     @override
     async def commit(self, spool: Spool) -> None:
-        files = [(name, spool.file(kind).path, spool.file(kind).bytes) for kind, name in self._fields.items()]
-        body = MultipartFiles(files)
+        body = await self._body(spool)
         async with self._client() as client:
             await self._ask(client, "POST", self._path, body=body, headers={"Content-Type": body.content_type})
 
     @override
     async def abort(self, error: BaseException) -> None:
         return
+
+    async def _body(self, spool: Spool) -> MultipartFiles:
+        files = []
+        try:
+            for kind, name in self._fields.items():
+                path = await without_repeats(spool.file(kind).path, spool.directory)
+                files.append((name, path, (await anyio.Path(path).stat()).st_size))
+        except (OSError, sqlite3.Error) as exc:
+            raise SpoolError(f"the upload cannot be made ready in {spool.directory}: {exc}; nothing was sent") from exc
+        return MultipartFiles(files)
 
     def _client(self) -> Client:
         # Its failures are the delivery's own, so they are no losses of the extraction.
