@@ -184,6 +184,8 @@ class Client:
 
     def _build(self, method: str, url: str, body: BodySource | bytes | None, given: BodyOptions) -> Request:
         try:
+            if url is None or isinstance(url, bytes):  # a missing link would be sent as /None
+                raise TypeError(f"a URL must be a string, not {type(url).__name__}")
             target = self._base_url.resolve(str(url))
             if (params := given.get("params")) is not None:
                 target = with_params(target, params)
@@ -227,6 +229,9 @@ def _options(given: BodyOptions) -> Options:
     retry = given.get("retry", UNSET)
     if retry is not None and not isinstance(retry, RetryPolicy | Unset):
         raise ConfigurationError(f"retry must be a RetryPolicy or None, not {retry!r}")
+    verify: bool | str | Unset = given.get("verify", UNSET)
+    if not isinstance(verify, bool | str | Unset) or verify == "":
+        raise ConfigurationError(f"verify must be True, False or the path of a CA file as a string, not {verify!r}")
     timeout: Timeout | Unset = UNSET
     if "timeout" in given:
         timeout = Timeout.of(given["timeout"])
@@ -236,7 +241,7 @@ def _options(given: BodyOptions) -> Options:
     return Options(
         timeout=timeout,
         retry=retry,
-        verify=given.get("verify", UNSET),
+        verify=verify,
         auth=auth,
         follow_redirects=given.get("follow_redirects", False),
         idempotent=given.get("idempotent", False),

@@ -56,6 +56,7 @@ _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestErr
     ((ValueError, TypeError), InvalidRequestError, "cannot be sent ({exc})"),
 )
 _MAX_HEADER: Final = 64 * 2**10
+_BODY_TYPE: Final = ("Content-Type",)
 
 
 class AiohttpTransport(Transport):
@@ -119,6 +120,8 @@ class AiohttpTransport(Transport):
                 allow_redirects=False,
                 timeout=client_timeout,
                 ssl=tls,
+                # Else aiohttp gives a POST without a body the type of one, which some servers refuse.
+                skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
             )
             try:
                 content = await self._read(request, reply)

@@ -105,7 +105,7 @@ async def test_a_fault_gives_its_error_and_the_client_still_works(fault: str) ->
         assert message.startswith(f"GET {server.url}/fault?a=1 failed: ")
         assert says in message
         assert "\n" not in message
-        assert "400" not in message
+        assert "400" not in message.replace(server.url, "")
         assert message.count(server.url) == 1, "aiohttp's own words repeat the URL"
         assert (await http.request("GET", f"{server.url}/good")).text == "ok"
 
