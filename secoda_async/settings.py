@@ -198,6 +198,7 @@ class Settings:
     """Largest line of one record, in bytes."""
 
     def __post_init__(self) -> None:
+        _require(isinstance(self.allow_losses, bool), f"allow_losses must be True or False, not {self.allow_losses!r}")
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
         _require(
             isinstance(self.rate_limits, Mapping),
@@ -213,8 +214,9 @@ class Settings:
             value = getattr(self, name)
             _require(_is_count(value), f"{name} must be a number of bytes of 1 or more, not {value!r}")
         _require(
-            self.batch_bytes <= self.queue_bytes <= self.max_undelivered,
-            "batch_bytes, queue_bytes and max_undelivered must rise in this order",
+            # Four: half of a full queue must be more than the open batches of both kinds, which nothing delivers.
+            4 * self.batch_bytes <= self.queue_bytes <= self.max_undelivered,
+            "queue_bytes must be at least four times batch_bytes, and max_undelivered at least queue_bytes",
         )
         _require(
             self.retry is None or isinstance(self.retry, RetryPolicy),

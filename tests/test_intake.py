@@ -269,3 +269,18 @@ async def test_the_spool_keeps_every_declared_record_in_order_duplicates_include
     await integration(extract).run(MemorySink())
     [run] = (state_dir / "runs").iterdir()
     assert ids((run / "resources.jsonl").read_bytes().splitlines()) == names
+
+
+async def test_a_full_queue_with_many_who_wait_is_still_written_in_full_batches(state_dir: Path) -> None:
+    async def extract(self: Any) -> None:
+        async def declare(number: int) -> None:
+            for part in range(20):
+                await self.declare_resource(table(f"{number}-{part}", description="x" * 100))
+
+        await self.for_each(range(200), declare, concurrency=50)
+
+    await integration(extract, batch_bytes=2_000, queue_bytes=8_000, max_undelivered=100_000).run(MemorySink())
+    [run] = (state_dir / "runs").iterdir()
+    rows = [orjson.loads(line) for line in (await anyio.Path(run / "index.jsonl").read_bytes()).splitlines()]
+    assert sum(row["records"] for row in rows) == 4_000
+    assert all(row["length"] >= 2_000 for row in rows[:-1])  # only the last one was not full

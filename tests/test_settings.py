@@ -32,6 +32,7 @@ BAD = [
     *((Settings, "retry", value) for value in [5, "3", True, UNSET]),
     *((Settings, "timeout", value) for value in ["3", True, [], UNSET]),
     *((Settings, "verify", value) for value in [None, 1, "", Path("ca.pem")]),
+    *((Settings, "allow_losses", value) for value in [None, 1, "yes"]),
     *((Settings, "state_dir", value) for value in [5, "", True, b"x"]),
     *(
         (Settings, name, value)
@@ -72,9 +73,9 @@ def test_a_bad_number_of_seconds_for_the_whole_time_out_is_refused(value: float)
 
 
 def test_a_batch_fits_the_queue_and_the_queue_its_hard_bound() -> None:
-    for sizes in ((2, 1, 3), (1, 3, 2), (3, 2, 1)):
-        batch, queue, most = sizes
-        with pytest.raises(ConfigurationError, match="batch_bytes, queue_bytes and max_undelivered must rise"):
+    Settings(batch_bytes=2, queue_bytes=8, max_undelivered=8)
+    for batch, queue, most in ((2, 7, 10), (2, 8, 7), (3, 2, 1)):
+        with pytest.raises(ConfigurationError, match="queue_bytes must be at least four times batch_bytes"):
             Settings(batch_bytes=batch, queue_bytes=queue, max_undelivered=most)
 
 

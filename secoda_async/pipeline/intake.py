@@ -106,7 +106,8 @@ class Intake:
         self._undelivered -= size
         self._counters.undelivered = self._undelivered
         self._counters.delivered += size
-        if self._undelivered < self._queue_bytes and self._waiters:
+        # At half, not at the brim: who waits would take the room of one record each and wait again.
+        if self._undelivered <= self._queue_bytes // 2 and self._waiters:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 if not waiter.done():
@@ -184,5 +185,4 @@ class _Drain:
             # A future each: cancelling one that is shared would cancel everybody else's wait.
             turn: asyncio.Future[None] = loop.create_future()
             intake._waiters.append(turn)
-            intake.flush()  # what fills the queue may still be in the open batches
             yield from turn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -9,7 +11,7 @@ from anyio import to_thread
 
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.sink import Sink, StreamingSink
-from secoda_async.spool import Spool
+from secoda_async.spool import Batch, Spool
 
 _AGE: Final = 1.0  # seconds after which a batch crosses although it is not full
 
@@ -20,13 +22,27 @@ async def pump(intake: Intake, spool: Spool, sink: Sink) -> None:
     while True:
         try:
             with anyio.move_on_after(_AGE) as waiting:
-                batch = await intake.batches.receive()
+                batches = [await intake.batches.receive()]
         except anyio.EndOfStream:
             return
         if waiting.cancelled_caught:
             intake.flush()
             continue
-        await to_thread.run_sync(spool.append, batch)
-        if streaming is not None:
-            await streaming.write(batch)
-        intake.delivered(batch)
+        batches += _queued(intake)
+        await to_thread.run_sync(_append, spool, batches)
+        for batch in batches:
+            if streaming is not None:
+                await streaming.write(batch)
+            intake.delivered(batch)
+
+
+def _queued(intake: Intake) -> Iterator[Batch]:
+    """What else waits: a busy loop lets another thread have its turn every few milliseconds only."""
+    with suppress(anyio.WouldBlock, anyio.EndOfStream):
+        while True:
+            yield intake.batches.receive_nowait()
+
+
+def _append(spool: Spool, batches: list[Batch]) -> None:
+    for batch in batches:
+        spool.append(batch)
