@@ -1,16 +1,15 @@
 """The one way by which text of a request reaches a log, an error or a report."""
 
-import base64
-import html
 import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import orjson
 
 from secoda_async.settings import Input
+from secoda_async.spelling import base64_forms, spelling_pattern, usual_spellings
 
 MASK: Final = "[redacted]"
 CUT: Final = "…"  # ends a text that was cut, maybe in the middle of a secret
@@ -44,11 +43,11 @@ class Redactor:
         plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
         self._whole = {secret for secret in plain if len(secret) < _SHORT}
         long = plain - self._whole
-        forms = {*long, *(form for secret in long for form in _base64_forms(secret))}
+        forms = {*long, *(form for secret in long for form in base64_forms(secret))}
         # The longest first: a secret may be a part of another.
         ordered = sorted(forms, key=len, reverse=True)
-        self._forms = re.compile("|".join(map(_spellings, ordered))) if ordered else None
-        self._cut_forms = {spelt for form in forms for spelt in (form, *_usual_spellings(form))}
+        self._forms = re.compile("|".join(map(spelling_pattern, ordered))) if ordered else None
+        self._cut_forms = {spelt for form in forms for spelt in (form, *usual_spellings(form))}
 
     @classmethod
     def of(cls, credentials: Mapping[str, object], inputs: Mapping[str, Input] | None = None) -> "Redactor":
@@ -158,69 +157,3 @@ def _url_secrets(text: str) -> list[str]:
         return [text]
     values = [pair.partition("=")[2] for pair in parts.query.split("&")]
     return [*userinfo, *map(unquote, userinfo), *values, *map(unquote_plus, values)]
-
-
-def _spellings(form: str) -> str:
-    """A pattern for a text in any mixture of the ways in which a URL, JSON, Python or HTML may write it."""
-    mixed = "".join(map(_spelling_of_run, re.split(r"(\s+|\\+)", form)))
-    return f"{mixed}|{re.escape(form)}"
-
-
-def _spelling_of_run(run: str) -> str:
-    if run.startswith("\\"):
-        return rf"(?:{_BACKSLASH}|&#0*92;)++"
-    if run.isspace():  # spaces and line ends are drawn together where a body is shown on one line
-        return f"(?:{'|'.join(sorted({_spelling(char) for char in run}))}|\\s|\\+)+"
-    return "".join(map(_spelling, run))
-
-
-def _spelling(char: str) -> str:
-    if char.isascii() and (char.isalnum() or char in "-._"):
-        return re.escape(char)
-    code = ord(char)
-    units = char.encode("utf-16-be", "surrogatepass")
-    ways = {
-        re.escape(char),
-        re.escape(html.escape(char)),
-        f"&#0*{code};",
-        "".join(f"%(?:25)*{octet:02x}" for octet in char.encode("utf-8", "surrogatepass")),
-        rf"{_AFTER_BACKSLASH}u{units[:2].hex()}"
-        + "".join(rf"{_BACKSLASH}++u{units[i : i + 2].hex()}" for i in range(2, len(units), 2)),
-        rf"{_AFTER_BACKSLASH}x{code:02x}" if code < 2**8 else rf"{_AFTER_BACKSLASH}U{code:08x}",
-    }
-    if char in _ESCAPES:
-        ways.add(_AFTER_BACKSLASH + _ESCAPES[char])
-    lead = "" if char == "%" else f"{_BACKSLASH}*+"  # else a secret's own %5C would be taken for a backslash
-    return f"(?i:{lead}(?:{'|'.join(sorted(ways, key=len, reverse=True))}))"
-
-
-# Possessive, so that a body full of backslashes takes no longer than any other.
-_BACKSLASH: Final = r"(?:\\|%(?:25)*5[cC])"
-_AFTER_BACKSLASH: Final = r"(?<=[\\cC])"
-_ESCAPES: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
-
-
-def _usual_spellings(form: str) -> Iterable[str]:
-    return (
-        quote(form, safe="", errors="replace"),
-        quote_plus(form, errors="replace"),
-        repr(form)[1:-1],
-        " ".join(form.split()),
-    )
-
-
-def _base64_forms(secret: str) -> Iterable[str]:
-    """What base64 makes of a secret wherever it stands in a longer text: its three alignments, ends cut.
-
-    ``user:secret`` in a basic auth header is the usual case.
-    """
-    raw = secret.encode("utf-8", "surrogatepass")
-    for lead in range(3):
-        encoded = base64.b64encode(b"\0" * lead + raw).decode()
-        start = (0, 2, 3)[lead]
-        # The characters that also depend on the text's neighbours are left out.
-        stop = len(encoded) - (0, 3, 2)[(lead + len(raw)) % 3]
-        stable = encoded[start:stop]
-        if len(stable) >= _SHORT:
-            yield stable
-            yield stable.translate({43: "-", 47: "_"})

@@ -205,7 +205,7 @@ class Response:
     def _excerpt(self) -> str:
         if not self.content:
             return "empty body"
-        return f"body starts {_start(self)!r}"
+        return f"body starts {clip(self)!r}"
 
     def raise_for_status(self) -> Self:
         """This response where its status is 2xx. Raises StatusError otherwise, as httpx does for any other."""
@@ -262,10 +262,10 @@ def _all(headers: Mapping[str, str], name: str) -> list[str]:
     return [headers[name]] if name in headers else []
 
 
-def _start(response: Response) -> str:
-    """The start of a body on one line; where it is cut, it ends in `CUT`, so that half a secret is masked too."""
-    text = response.content[:_CLIP].decode(response.encoding, errors="replace")
-    return " ".join(text.split()) + (CUT if len(response.content) > _CLIP else "")
+def clip(response: Response, most: int = _CLIP) -> str:
+    """The first bytes of a body on one line; where it is cut, it ends in `CUT`, so that half a secret is masked too."""
+    text = response.content[:most].decode(response.encoding, errors="replace")
+    return " ".join(text.split()) + (CUT if len(response.content) > most else "")
 
 
 def status_error(response: Response, *, after: str = "") -> StatusError:
@@ -274,6 +274,6 @@ def status_error(response: Response, *, after: str = "") -> StatusError:
     kind = response.headers.get("Content-Type", "").lower()
     reason = ""
     if response.content and ("json" in kind or "text/plain" in kind):
-        reason = f": {_start(response)}"
+        reason = f": {clip(response)}"
     status = f"{response.status_code} {response.reason_phrase}".strip()
     return StatusError(f"{request} answered {status}{after}{reason}", response=response)

@@ -15,7 +15,7 @@ from secoda_async.findings import Findings
 from secoda_async.network.auth import BearerAuth
 from secoda_async.network.client import BodyOptions, Client
 from secoda_async.network.encode import BaseUrl
-from secoda_async.network.message import Response
+from secoda_async.network.message import Response, clip
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
@@ -145,7 +145,7 @@ class SecodaSink(Sink):
 
     def _refused(self, reply: Response) -> UploadError:
         status = reply.status_code
-        said = self._redact(" ".join(reply.text[:_CLIP].split()))
+        said = self._redact(clip(reply, _CLIP))
         message = f"the workspace answered {reply.request}: {status} {reply.reason_phrase}"
         if reply.is_redirect:
             message += f" to {reply.headers.get('Location', 'nowhere')!r}, which an upload never follows"
