@@ -13,7 +13,7 @@ class Traffic:
     attempts: int = 0
     """Requests that went out: at least one for each call, one more for each retry and redirect."""
     in_flight: int = 0
-    """Calls of the client that have not ended."""
+    """Calls of the client that have not ended, those that wait included."""
     waiting: int = 0
     """Requests that wait for a rate limit or a free slot now."""
     waited: float = 0.0

@@ -138,7 +138,14 @@ class IncompleteRunError(SecodaAsyncError):
 
 
 class DeliveryError(SecodaAsyncError):
-    """Raised when what was extracted could not be kept or delivered."""
+    """Raised when what was extracted could not be kept or delivered.
+
+    ``ambiguous`` is true where it may have arrived all the same.
+    """
+
+    def __init__(self, message: str, *, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.ambiguous = ambiguous
 
 
 class SpoolError(DeliveryError):
@@ -150,12 +157,8 @@ class OutputError(DeliveryError):
 
 
 class UploadError(DeliveryError):
-    """Raised when the workspace did not take the sync. ``status`` is its answer's, or None where none came.
-
-    ``ambiguous`` is true where the request was sent and its fate is not known.
-    """
+    """Raised when the workspace did not take the sync. ``status`` is its answer's, or None where none came."""
 
     def __init__(self, message: str, *, status: int | None = None, ambiguous: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(message, ambiguous=ambiguous)
         self.status = status
-        self.ambiguous = ambiguous

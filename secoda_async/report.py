@@ -21,6 +21,15 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Delivery(StrEnum):
+    """What became of the result, which is not always what became of the run."""
+
+    NOTHING = "nothing"
+    UNCERTAIN = "uncertain"
+    """It ended while it was being delivered: it may or may not have arrived."""
+    DELIVERED = "delivered"
+
+
 class TrafficReport(BaseModel):
     """Requests to one side."""
 
@@ -53,6 +62,7 @@ class RunReport(BaseModel):
     run: str
     integration: str
     status: Status
+    delivery: Delivery
     started_at: datetime
     seconds: float
     error: str | None
@@ -77,17 +87,19 @@ class RunReport(BaseModel):
         *,
         run: str,
         integration: str,
+        delivery: Delivery,
         started_at: datetime,
         seconds: float,
         error: str | None,
         counters: Counters,
         findings: Findings,
     ) -> Self:
-        delivered = Status.DEGRADED if findings.loss_count else Status.COMPLETE
+        success = Status.DEGRADED if findings.loss_count else Status.COMPLETE
         return cls(
             run=run,
             integration=integration,
-            status=delivered if error is None else Status.FAILED,
+            status=success if error is None else Status.FAILED,
+            delivery=delivery,
             started_at=started_at,
             seconds=round(seconds, 3),
             error=error,

@@ -14,7 +14,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from secoda_async.counters import Counters
-from secoda_async.errors import IncompleteRunError
+from secoda_async.errors import DeliveryError, IncompleteRunError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
 from secoda_async.network.message import Transport
@@ -22,7 +22,7 @@ from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import pump
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
-from secoda_async.report import RunReport
+from secoda_async.report import Delivery, RunReport
 from secoda_async.settings import Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.stragglers import marked, stop_stragglers
@@ -52,6 +52,7 @@ class Run:
         self.extracting = False
         self.phase = "extract"
         """What it is doing, for a person: ``extract``, then ``deliver``."""
+        self._delivery = Delivery.NOTHING
         self._integration = integration
         self._settings = settings
         self._redact = redact
@@ -74,6 +75,7 @@ class Run:
             self.report = RunReport.of(
                 run=self.run_id,
                 integration=self._integration,
+                delivery=self._delivery,
                 started_at=started_at,
                 seconds=time.monotonic() - clock,
                 error=None if error is None else self._redact(f"{error}" or type(error).__name__),
@@ -85,17 +87,17 @@ class Run:
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
         state_dir = resolve_state_dir(self._settings.state_dir)
         spool = await to_thread.run_sync(Spool.create, state_dir, self.run_id)
+        opened: list[Sink] = []
         try:
-            try:
-                await sink.open(self._info())
-                await self._extract(extract, spool, sink)
-                await to_thread.run_sync(spool.complete)
-                self.phase = "deliver"
-                await sink.commit(spool)
-                await to_thread.run_sync(spool.accept)
-            except BaseException as exc:
-                await self._abort(spool, sink, exc)
-                raise
+            await sink.open(self._info())
+            opened.append(sink)
+            await self._extract(extract, spool, sink)
+            await to_thread.run_sync(spool.complete)
+            await self._deliver(spool, sink)
+            await to_thread.run_sync(spool.accept)
+        except BaseException as exc:
+            await self._abort(spool, opened, exc)
+            raise
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(spool.close)
@@ -155,11 +157,22 @@ class Run:
             step = ". Let its error end extract(), or pass optional=True where the run is complete without that data"
         return IncompleteRunError(f"the run is incomplete, so nothing was delivered: {first.message}{more}{step}")
 
-    async def _abort(self, spool: Spool, sink: Sink, error: BaseException) -> None:
-        """Tell the files and the sink that the run failed; an error here must not hide the first."""
+    async def _deliver(self, spool: Spool, sink: Sink) -> None:
+        self.phase = "deliver"
+        self._delivery = Delivery.UNCERTAIN  # so it stays where this is cancelled in the middle
+        try:
+            await sink.commit(spool)
+        except DeliveryError as error:
+            if not error.ambiguous:
+                self._delivery = Delivery.NOTHING
+            raise
+        self._delivery = Delivery.DELIVERED
+
+    async def _abort(self, spool: Spool, sinks: list[Sink], error: BaseException) -> None:
+        """Tell the files, and the sink where it was opened, that the run failed; a failure here hides no error."""
         reason = self._redact(str(error) or type(error).__name__)
         with anyio.move_on_after(_CLEAN_UP, shield=True):
-            for tell in (partial(to_thread.run_sync, spool.fail, reason), partial(sink.abort, error)):
+            for tell in (partial(to_thread.run_sync, spool.fail, reason), *(partial(s.abort, error) for s in sinks)):
                 try:
                     await tell()
                 except Exception as exc:  # noqa: BLE001 # noted on the error that is raised

@@ -22,8 +22,9 @@ from secoda_async import (
     RunError,
     SecodaIntegration,
     StatusError,
+    UploadError,
 )
-from secoda_async.report import Status
+from secoda_async.report import Delivery, Status
 from tests.integrations import MemorySink, StreamSink, edge, integration, table
 from tests.server import serve
 
@@ -289,6 +290,31 @@ async def test_a_sink_that_cannot_commit_fails_the_run_and_its_spool_is_not_acce
     assert made.report.status is Status.FAILED
 
 
+@pytest.mark.parametrize(
+    ("ends", "delivery"),
+    [
+        (None, Delivery.DELIVERED),
+        (OutputError("no"), Delivery.NOTHING),
+        (UploadError("sent, and no answer", ambiguous=True), Delivery.UNCERTAIN),
+        (asyncio.CancelledError(), Delivery.UNCERTAIN),
+    ],
+)
+async def test_the_report_says_what_became_of_the_result(ends: BaseException | None, delivery: Delivery) -> None:
+    class Ends(MemorySink):
+        async def commit(self, spool: Any) -> None:
+            if ends is not None:
+                raise ends
+
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table("x"))
+
+    made = integration(extract)
+    with pytest.raises(type(ends)) if ends is not None else contextlib.nullcontext():
+        await made.run(Ends())
+    assert made.report is not None
+    assert made.report.delivery is delivery
+
+
 async def test_an_error_while_aborting_does_not_hide_the_first() -> None:
     class Broken(MemorySink):
         async def abort(self, error: BaseException) -> None:
@@ -429,8 +455,28 @@ async def test_the_output_folder_is_checked_before_the_first_request(tmp_path: P
     async def extract(self: Any) -> None:
         raise AssertionError("extract must not be reached")
 
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written") as raised:
         await integration(extract).run(JSONLSink(tmp_path / "file" / "out"))
+    assert not hasattr(raised.value, "__notes__")  # what was never opened is not aborted
+
+
+async def test_a_folder_that_breaks_while_files_are_replaced_is_an_uncertain_delivery(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    async def extract(self: Any) -> None:
+        await anyio.Path(out / "lineage.jsonl").mkdir()  # a folder where the second file goes
+
+    made = integration(extract)
+    with pytest.raises(OutputError, match="cannot be written") as raised:
+        await made.run(JSONLSink(out))
+    assert raised.value.ambiguous
+    assert made.report is not None
+    assert made.report.delivery is Delivery.UNCERTAIN
+    assert sorted([entry.name async for entry in anyio.Path(out).iterdir()]) == [
+        "lineage.jsonl",
+        "resources.jsonl",
+        "run.failed.json",
+    ]
 
 
 async def test_a_guest_run_leaves_the_process_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:

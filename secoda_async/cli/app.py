@@ -19,7 +19,7 @@ from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
-from secoda_async.report import Status
+from secoda_async.report import Delivery, Status
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import DEFAULT_BASE_URL, SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
@@ -121,7 +121,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     if integration.report is not None and not quiet:
         show_summary(integration.report, console, delivered_to=delivered_to)
     if failure is not None:
-        show_error(failure, console, redact, debug=debug)
+        delivery = integration.report.delivery if integration.report is not None else Delivery.NOTHING
+        show_error(failure, console, redact, debug=debug, delivery=delivery)
         raise typer.Exit(exit_status(failure))
     if integration.report is not None and integration.report.status is Status.DEGRADED:
         raise typer.Exit(ExitStatus.DEGRADED)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import traceback
 from enum import IntEnum
 from types import TracebackType
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from secoda_async.errors import ConfigurationError, RunError, SecodaAsyncError
 from secoda_async.redact import Redactor
+from secoda_async.report import Delivery
 
 
 class ExitStatus(IntEnum):
@@ -35,21 +37,35 @@ def exit_status(error: BaseException) -> ExitStatus:
     return ExitStatus.FAILED
 
 
-def show_error(error: BaseException, console: Console, redact: Redactor, *, debug: bool) -> None:
-    """Print what happened; with ``debug`` the traceback as well."""
+def show_error(
+    error: BaseException,
+    console: Console,
+    redact: Redactor,
+    *,
+    debug: bool,
+    delivery: Delivery = Delivery.NOTHING,
+) -> None:
+    """Print what happened; with ``debug`` the traceback as well. ``delivery`` is what became of the result."""
     if debug:
         console.print(Text(redact("".join(traceback.format_exception(error)))), soft_wrap=True)
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     # As text, never as markup: a message may hold anything that a server answered.
-    console.print(Text.assemble(("error: ", "bold red"), redact(f"{_message(error)}{notes}")), soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), redact(f"{_message(error, delivery)}{notes}")), soft_wrap=True)
 
 
-def _message(error: BaseException) -> str:
+_AFTER_A_SIGNAL: Final = {
+    Delivery.NOTHING: "nothing was delivered, and what was delivered before is untouched",
+    Delivery.UNCERTAIN: "while it was delivering: look there whether it has arrived, before you run again",
+    Delivery.DELIVERED: "but everything had been delivered",
+}
+
+
+def _message(error: BaseException, delivery: Delivery) -> str:
     match error:
         case KeyboardInterrupt():
-            return "interrupted: nothing was delivered, and what was delivered before is untouched"
+            return f"interrupted: {_AFTER_A_SIGNAL[delivery]}"
         case SystemExit(code=ExitStatus.TERMINATED):
-            return "terminated: nothing was delivered, and what was delivered before is untouched"
+            return f"terminated: {_AFTER_A_SIGNAL[delivery]}"
         case SecodaAsyncError():
             return str(error)
     place = _place(error.__traceback__)

@@ -92,9 +92,12 @@ class _Rate:
 
     def of(self, run: Run) -> float:
         now, requests = time.monotonic(), run.counters.source.attempts
-        if now - self._at >= 1.0:
-            self._rate = (requests - self._requests) / (now - self._at)
+        elapsed = now - self._at
+        if elapsed >= 1.0:
+            self._rate = (requests - self._requests) / elapsed
             self._at, self._requests = now, requests
+        elif not self._rate and elapsed:  # the first second
+            return requests / elapsed
         return self._rate
 
 
@@ -120,7 +123,8 @@ class _Display:
 def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
     counters = run.counters
     source = counters.source
-    requests = f"{source.requests:,} ({rate:,.0f}/s), {source.in_flight} in flight"
+    in_flight = source.in_flight - source.waiting - source.backing_off
+    requests = f"{source.requests:,} ({rate:,.0f}/s), {in_flight} in flight"
     if repeated := sum(source.retries.values()):
         requests += f", {repeated} retried"
     waiting = f"{source.waiting} for a limit or slot, {source.backing_off} before a retry"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.progress import records_text
-from secoda_async.report import RunReport, Status
+from secoda_async.report import Delivery, RunReport, Status
 
 _STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
@@ -24,7 +24,7 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source.requests, source.attempts, source.retries)),
         ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
-        ("delivered", "nothing" if report.status is Status.FAILED else delivered_to),
+        ("delivered", _delivery_text(report.delivery, delivered_to)),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
@@ -39,6 +39,16 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         times = f" ({finding.count:,} times)" if finding.count > 1 else ""
         console.print(Text.assemble(("finding: ", "yellow"), f"{finding.message}{times}"), soft_wrap=True)
     _show_rest(console, "findings", len(report.findings))
+
+
+def _delivery_text(delivery: Delivery, delivered_to: str) -> str:
+    match delivery:
+        case Delivery.NOTHING:
+            return "nothing"
+        case Delivery.UNCERTAIN:
+            return f"uncertain: {delivered_to} may or may not have arrived"
+        case Delivery.DELIVERED:
+            return delivered_to
 
 
 def _show_rest(console: Console, what: str, count: int) -> None:

@@ -50,9 +50,10 @@ class JSONLSink(Sink):
         try:
             for kind, copy in zip(Kind, copies, strict=True):
                 await _copy(spool.file(kind).path, copy)
-            await to_thread.run_sync(self._publish, spool, copies)
         except OSError as exc:
             raise self._error(exc) from exc
+        else:
+            await to_thread.run_sync(self._publish, spool, copies)
         finally:
             with anyio.CancelScope(shield=True):
                 for copy in copies:
@@ -61,18 +62,24 @@ class JSONLSink(Sink):
     @override
     async def abort(self, error: BaseException) -> None:
         reason = self._redact(str(error)) or type(error).__name__
-        await to_thread.run_sync(self._write_run, _FAILED, {"error": reason, "error_type": type(error).__name__})
+        try:
+            await to_thread.run_sync(self._write_run, _FAILED, {"error": reason, "error_type": type(error).__name__})
+        except OSError as exc:
+            raise self._error(exc) from exc
 
     def _publish(self, spool: Spool, copies: dict[Path, Path]) -> None:
-        for copy, target in copies.items():
-            copy.replace(target)
         files = {
             kind.filename: {"bytes": file.bytes, "records": file.records, "sha256": file.sha256}
             for kind in Kind
             for file in (spool.file(kind),)
         }
-        self._write_run(_RUN, {"files": files})
-        (self._directory / _FAILED).unlink(missing_ok=True)
+        try:
+            for copy, target in copies.items():
+                copy.replace(target)
+            self._write_run(_RUN, {"files": files})
+            (self._directory / _FAILED).unlink(missing_ok=True)
+        except OSError as exc:  # a file may be the new one and another the old: the sums of run.json tell
+            raise self._error(exc, ambiguous=True) from exc
 
     def _check(self) -> None:
         try:
@@ -85,15 +92,13 @@ class JSONLSink(Sink):
 
     def _write_run(self, name: str, more: dict[str, Any]) -> None:
         content = {**self._run, "finished_at": datetime.now(UTC), **more}
-        try:
-            replace_file(self._directory / name, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-        except OSError as exc:
-            raise self._error(exc) from exc
+        replace_file(self._directory / name, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
-    def _error(self, exc: OSError) -> OutputError:
+    def _error(self, exc: OSError, *, ambiguous: bool = False) -> OutputError:
         return OutputError(
             f"the folder {self._directory} cannot be written: {exc.strerror or exc}; "
-            "free space, mend its permissions or choose another"
+            "free space, mend its permissions or choose another",
+            ambiguous=ambiguous,
         )
 
 
