@@ -93,7 +93,7 @@ def _quiet_gc() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*threshold)
-        gc.unfreeze()
+        gc.unfreeze()  # all or none: what was frozen before the run is collectable again, too
 
 
 @contextmanager

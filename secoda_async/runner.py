@@ -144,6 +144,8 @@ class Run:
             self.findings.lose(self._redact(f"{request} was still in flight when extract() returned; await it"))
         for sentence in await stop_stragglers(self):
             self.findings.lose(sentence)
+        if forgotten := self.client.never_awaited:
+            self.findings.lose(f"{forgotten} http_* calls were never awaited, so nothing was sent; write `await`")
 
     def _find_unmatched_limits(self) -> None:
         for key in self.client.unmatched_limits:

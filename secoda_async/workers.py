@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -91,10 +92,17 @@ class Workers:
         self._group = group
         self._concurrency = concurrency
         self._maps: list[Map[Any, Any]] = []
+        self._calls: list[tuple[Coroutine[Any, Any, None], str]] = []
 
-    async def for_each(self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None) -> None:
+    def for_each(
+        self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
-        await _each(_Source(items), worker, self._checked(concurrency))
+        call = _each(_Source(items), worker, self._checked(concurrency))
+        # Kept until it starts: without an `await` it would work on nothing, and nobody would know.
+        self._calls = [one for one in self._calls if _is_unstarted(one[0])]
+        self._calls.append((call, _name(worker)))
+        return call
 
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete."""
@@ -105,10 +113,14 @@ class Workers:
         return mapped
 
     async def aclose(self) -> list[str]:
-        """Stop the maps that were neither read to their end nor closed; a sentence for each whose rest was wanted."""
+        """Stop what was neither read to its end nor closed, or never awaited; a sentence for each that was wanted."""
         wanted = [one.describe() for one in self._maps if one.is_wanted and not one.ended]
         for one in self._maps:
             await one.aclose()
+        for call, name in self._calls:
+            if _is_unstarted(call):
+                call.close()
+                wanted.append(f"for_each({name}) was never awaited, so none of its items was worked on; write `await`")
         return wanted
 
     def stop(self) -> None:
@@ -122,6 +134,14 @@ class Workers:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError(f"concurrency must be a whole number of 1 or more, not {concurrency!r}")
         return concurrency
+
+
+def _is_unstarted(call: Coroutine[Any, Any, None]) -> bool:
+    return inspect.getcoroutinestate(call) == inspect.CORO_CREATED
+
+
+def _name(worker: object) -> str:
+    return getattr(worker, "__qualname__", repr(worker))
 
 
 class _Wanted:
@@ -219,7 +239,7 @@ class Map(Generic[T, R]):
 
     def describe(self) -> str:
         """What was left undone."""
-        name = getattr(self._worker, "__qualname__", repr(self._worker))
+        name = _name(self._worker)
         if not self._started:
             return f"map({name}) was never iterated, so none of its items was worked on; use `async for` or for_each"
         return (

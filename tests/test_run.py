@@ -193,6 +193,20 @@ async def test_a_request_in_flight_when_extract_returns_is_a_loss_that_names_it(
             await integration(extract, base_url=url).run(MemorySink())
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+async def test_a_request_that_nobody_awaits_is_a_loss() -> None:
+    async def extract(self: Any) -> None:
+        self.http_post("/x", json={"a": 1})
+        await self.http_get("/y")
+
+    async with serve(answers) as url:
+        made = integration(extract, base_url=url)
+        with pytest.raises(IncompleteRunError, match=r"1 http_\* calls were never awaited"):
+            await made.run(MemorySink())
+    assert made.report is not None
+    assert made.report.source.requests == 1
+
+
 async def test_a_task_that_was_awaited_is_no_loss_and_neither_is_another_ones_task() -> None:
     async def extract(self: Any) -> None:
         await asyncio.gather(*(self.http_get(f"/{number}") for number in range(20)))

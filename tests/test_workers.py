@@ -236,6 +236,21 @@ async def test_map_never_iterated_is_a_loss_and_works_on_nothing() -> None:
     assert worked == []
 
 
+async def test_for_each_never_awaited_is_a_loss_and_works_on_nothing() -> None:
+    worked: list[int] = []
+
+    async def worker(item: int) -> None:
+        worked.append(item)
+
+    async def extract(self: Any) -> None:
+        self.for_each(range(10), worker)
+        await self.for_each(range(2), worker)
+
+    with pytest.raises(IncompleteRunError, match=r"for_each\(.*worker\) was never awaited"):
+        await integration(extract).run(MemorySink())
+    assert worked == [0, 1]
+
+
 async def test_a_cancelled_reader_of_map_is_cancelled_and_nothing_else() -> None:
     async def worker(item: int) -> int:
         await anyio.sleep_forever()

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 from typing_extensions import override
 
 from secoda_async.errors import ConfigurationError
-from secoda_async.network.message import Auth, Request, Response, Transport
+from secoda_async.network.message import Auth, Layer, Request, Response, Transport
 from secoda_async.settings import Unset
 
 
@@ -62,11 +62,11 @@ def as_auth(value: object) -> Auth | None:
     raise ConfigurationError(f"auth must be BasicAuth(username, password), a pair or None, not {type(value).__name__}")
 
 
-class Sign(Transport):
+class Sign(Layer):
     """Sets the request's own credentials, else the client's default ones."""
 
     def __init__(self, inner: Transport, default: Auth | None = None) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._default = default
 
     @override
@@ -79,7 +79,3 @@ class Sign(Transport):
             auth.sign(headers)
             request = request._replace(headers=headers)
         return await self._inner.send(request)
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()

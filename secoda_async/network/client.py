@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Self, TypedDict
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -107,6 +107,7 @@ class Client:
         self._redact = redact
         self._gave_up = gave_up
         self._in_flight: dict[int, Request] = {}
+        self._called = traffic.requests
         log = SafeLogger(redact)
         retry = settings.retry
         inner = transport or AiohttpTransport(
@@ -145,18 +146,27 @@ class Client:
         """Keys of ``rate_limits`` that no request has matched."""
         return self._limit.unmatched
 
-    async def request(
+    @property
+    def never_awaited(self) -> int:
+        """Calls whose result nobody has awaited, so that nothing was sent."""
+        return self._called - self._traffic.requests
+
+    def request(
         self,
         method: str,
         url: str,
         *,
         body: BodySource | None = None,
         **options: Unpack[BodyOptions],
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send a request and return its answer, whatever its status below 500 but 429.
 
         ``body`` is sent as it is, in place of ``data`` or ``json``. Raises RequestError, after retries.
         """
+        self._called += 1
+        return self._request(method, url, body, options)
+
+    async def _request(self, method: str, url: str, body: BodySource | None, options: BodyOptions) -> Response:
         traffic = self._traffic
         traffic.requests += 1
         optional = options.get("optional", False)

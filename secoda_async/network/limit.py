@@ -19,7 +19,7 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
-from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.network.retry_after import parse_retry_after
 from secoda_async.settings import RateLimit, as_limits
 
@@ -144,7 +144,7 @@ class Gate:
             self._queue.popleft().set_result(None)
 
 
-class Limit(Transport):
+class Limit(Layer):
     """Sends each request through the gate of its host."""
 
     def __init__(
@@ -156,7 +156,7 @@ class Limit(Transport):
         longest_pause: float,
         traffic: Traffic,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._limits = {_normal_key(key): as_limits(key, value) for key, value in limits.items()}
         if len(self._limits) < len(limits):
             raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same host")
@@ -186,10 +186,6 @@ class Limit(Transport):
             return response
         finally:
             gate.leave()
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     def _open_gate(self, url: URL) -> Gate:
         host, port = (url.raw_host or "").lower(), url.port  # a URL that was sent as it stands keeps its case

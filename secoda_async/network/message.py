@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import codecs
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -85,6 +86,17 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Give back what is held; calling it again does nothing."""
+
+
+class Layer(Transport, abc.ABC):
+    """A transport around another one, which it closes."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class Response:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from yarl import URL
 
 from secoda_async.errors import RedirectError
-from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.message import Layer, Request, Response
 
 _MOST_HOPS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -23,15 +23,12 @@ _OF_THE_BODY: Final = (
 )
 
 
-class Redirect(Transport):
+class Redirect(Layer):
     """Follows ``Location`` for requests that ask for it (RFC 9110, section 15.4).
 
     Another origin (scheme, host, port) gets neither credentials nor any header that could hold one, and never a body.
     Raises RedirectError where a redirect must not be followed.
     """
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
 
     @override
     async def send(self, request: Request) -> Response:
@@ -47,10 +44,6 @@ class Redirect(Transport):
             await response.aclose()
             response = await self._inner.send(request)
         return response
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def _next_request(request: Request, response: Response) -> Request:

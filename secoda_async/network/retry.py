@@ -19,7 +19,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
     TransportError,
 )
-from secoda_async.network.message import Request, Response, Transport, status_error
+from secoda_async.network.message import Layer, Request, Response, Transport, status_error
 from secoda_async.network.retry_after import parse_retry_after
 from secoda_async.redact import SafeLogger
 from secoda_async.settings import RetryPolicy, Unset
@@ -108,7 +108,7 @@ def _rules(outcome: Response | TransportError) -> tuple[Repeat, ...]:
     return next(((rule,) for kind, rule in ERRORS if isinstance(outcome, kind)), ())
 
 
-class Retry(Transport):
+class Retry(Layer):
     """Sends a request until it has an answer worth returning, or none is to be hoped for.
 
     Raises StatusError for what remains of 429 and 5xx, and the TransportError of the last attempt. With ``retry=None``
@@ -116,7 +116,7 @@ class Retry(Transport):
     """
 
     def __init__(self, inner: Transport, default: RetryPolicy | None, traffic: Traffic, log: SafeLogger) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._default = default
         self._traffic = traffic
         self._log = log
@@ -142,10 +142,6 @@ class Retry(Transport):
                     outcome.args = (f"{outcome}{decision.reason}",)
                 raise outcome
             await self._back_off(request, outcome, attempt, decision.wait)
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     async def _attempt(self, request: Request) -> Response | TransportError:
         try:
