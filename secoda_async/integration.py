@@ -46,6 +46,7 @@ class SecodaIntegration(abc.ABC):
 
     Every field of `Settings` may be a class attribute and a keyword of the constructor; the keyword wins. A
     ``base_url`` among the credentials takes the place of the class attribute, so that one form serves every server.
+    ``transport`` takes the place of the network, below limits and retries; it is closed when a run ends.
     Raises ConfigurationError where a setting cannot be used.
     """
 

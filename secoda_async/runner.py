@@ -86,7 +86,8 @@ class Run:
 
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
         state_dir = resolve_state_dir(self._settings.state_dir)
-        spool = await to_thread.run_sync(Spool.create, state_dir, self.run_id)
+        with anyio.CancelScope(shield=True):  # or a spool that is made in that moment would stay open
+            spool = await to_thread.run_sync(Spool.create, state_dir, self.run_id)
         opened: list[Sink] = []
         try:
             await sink.open(self._info())
@@ -96,7 +97,7 @@ class Run:
             await self._deliver(spool, sink)
             await to_thread.run_sync(spool.accept)
         except BaseException as exc:
-            await self._abort(spool, opened, exc)
+            await self._abort(spool, [] if self._delivery is Delivery.DELIVERED else opened, exc)
             raise
         finally:
             with anyio.CancelScope(shield=True):
@@ -171,7 +172,7 @@ class Run:
         self._delivery = Delivery.DELIVERED
 
     async def _abort(self, spool: Spool, sinks: list[Sink], error: BaseException) -> None:
-        """Tell the files, and the sink where it was opened, that the run failed; a failure here hides no error."""
+        """Tell the files, and the sink that waits for an end, that the run failed; a failure here hides no error."""
         reason = self._redact(str(error) or type(error).__name__)
         with anyio.move_on_after(_CLEAN_UP, shield=True):
             for tell in (partial(to_thread.run_sync, spool.fail, reason), *(partial(s.abort, error) for s in sinks)):

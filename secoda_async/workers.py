@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Self, TypeVar
@@ -56,7 +57,7 @@ class _Source(Generic[T]):
 
 async def _each(source: _Source[T], worker: Worker[T, Any], size: int) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     async with anyio.create_task_group() as group:
 
         async def work(others: int) -> None:
@@ -69,7 +70,9 @@ async def _each(source: _Source[T], worker: Worker[T, Any], size: int) -> None:
                     item = await source.next()
             except _End:
                 return
-            except Exception as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+            except (Exception, asyncio.CancelledError) as exc:  # raised below, as itself instead of in a group
+                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 errors.append(exc)
                 group.cancel_scope.cancel()
 
@@ -79,6 +82,11 @@ async def _each(source: _Source[T], worker: Worker[T, Any], size: int) -> None:
         for other in others:
             first.add_note(f"also: {type(other).__name__}: {other}")
         raise first
+
+
+def _is_cancelled() -> bool:
+    """Whether a scope around this task is cancelled; a worker may also await something that was cancelled alone."""
+    return anyio.current_effective_deadline() == -math.inf
 
 
 class Workers:
@@ -184,7 +192,7 @@ class Map(Generic[T, R]):
         self._send, self._receive = anyio.create_memory_object_stream[R](size)
         self._scope = anyio.CancelScope()
         self._wanted = _Wanted(_wanted.get())
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._started = False
         self._stopped = anyio.Event()
         self._yielded = 0
@@ -259,7 +267,9 @@ class Map(Generic[T, R]):
         with self._send, self._scope:
             try:
                 await _each(self._source, self._work, self._size)
-            except Exception as exc:  # noqa: BLE001 # raised where the results are read
+            except (Exception, asyncio.CancelledError) as exc:  # raised where the results are read
+                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 self._error = exc
             finally:
                 self._stopped.set()

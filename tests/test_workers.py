@@ -236,6 +236,30 @@ async def test_map_never_iterated_is_a_loss_and_works_on_nothing() -> None:
     assert worked == []
 
 
+async def test_a_worker_that_awaits_something_cancelled_is_no_silent_end() -> None:
+    async def extract(self: Any) -> None:
+        cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        worked: list[int] = []
+
+        async def worker(item: int) -> None:
+            if item == 1:
+                await cancelled
+            worked.append(item)
+
+        for call in (self.for_each(range(3), worker, concurrency=1), read(self.map(range(3), worker, concurrency=1))):
+            worked.clear()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert worked == [0]
+
+    async def read(results: Any) -> None:
+        async for _ in results:
+            pass
+
+    await integration(extract).run(MemorySink())
+
+
 async def test_for_each_never_awaited_is_a_loss_and_works_on_nothing() -> None:
     worked: list[int] = []
 
