@@ -1,4 +1,4 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [memory] [--secodadk-python PATH]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [memory] [--secodadk-python PATH]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import crawl, memory
+from benchmarks import crawl, memory, overhead
 from benchmarks.harness import ROOT, BenchmarkError
 
-_NAMES = ("crawl", "memory")
+_NAMES = ("crawl", "overhead", "memory")
 
 
 def main() -> int:
@@ -38,6 +38,8 @@ def main() -> int:
                     "or name a Python that has secodadk with --secodadk-python or SECODADK_PYTHON"
                 )
             broken += crawl.main(arguments.secodadk_python.absolute()).broken
+        if "overhead" in names:
+            broken += overhead.main().broken
         if "memory" in names:
             broken += memory.main().broken
     except BenchmarkError as error:

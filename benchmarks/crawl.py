@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from benchmarks.ceiling import requests_per_second
-from benchmarks.harness import ROOT, Report, median, process, run, spread
+from benchmarks.harness import ROOT, Report, lines, median, process, run, spread
 
 TABLES: Final = 1_000
 SAMPLE: Final = 20
@@ -43,8 +40,8 @@ def main(secodadk_python: Path) -> Report:
             peers.append(peer["seconds"])
             versions = peer["packages"]
         _ours(url, SAMPLE, Path(folder, "sample"))
-        mine, theirs = _lines(Path(folder, "sample")), _lines(Path(folder, "peer-0"))
-        whole = _lines(Path(folder, "ours-0"))
+        mine, theirs = lines(Path(folder, "sample")), lines(Path(folder, "peer-0"))
+        whole = lines(Path(folder, "ours-0"))
 
     least = least_seconds(TABLES, CONCURRENCY, LATENCY_MS)
     requests = 1 + TABLES
@@ -89,12 +86,3 @@ def _ours(url: str, tables: int, folder: Path) -> float:
 def _peer(python: Path, url: str, tables: int, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     return run([python, _PEER, url, str(tables), folder])
-
-
-def _lines(folder: Path) -> Counter[bytes]:
-    """Every line of both files, as JSON: the order of keys is no part of it."""
-    return Counter(
-        name.encode() + orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
-        for name in ("resources", "lineage")
-        for line in (folder / f"{name}.jsonl").read_bytes().splitlines()
-    )

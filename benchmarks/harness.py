@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -50,6 +51,15 @@ def process(module: str) -> Iterator[dict[str, Any]]:
             yield orjson.loads(line)
         finally:
             child.terminate()
+
+
+def lines(folder: Path) -> Counter[bytes]:
+    """Every line of both files, as JSON: the order of keys is no part of it."""
+    return Counter(
+        name.encode() + orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
+        for name in ("resources", "lineage")
+        for line in (folder / f"{name}.jsonl").read_bytes().splitlines()
+    )
 
 
 def median(values: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +24,40 @@ class Tables(SecodaIntegration):
 
     async def extract_table(self, listed: dict[str, Any]) -> None:
         table = (await self.http_get(f"/tables/{listed['id']}")).json()
-        table_id = f"warehouse.public.{table['name']}"
-        await self.declare_resource(
-            Resource(
-                entity_type="table",
-                databuilder_id=table_id,
-                title=table["name"],
-                description=table["description"],
-                external_updated_at=table["updated_at"],
-                schema="public",
-                database="warehouse",
-            )
+        for record in records_of(table):
+            if isinstance(record, Resource):
+                await self.declare_resource(record)
+            else:
+                await self.declare_lineage(record)
+
+
+def records_of(table: dict[str, Any]) -> Iterator[Resource | DeclaredLineage]:
+    """A table, its columns, and the table it is made from."""
+    table_id = f"warehouse.public.{table['name']}"
+    yield Resource(
+        entity_type="table",
+        databuilder_id=table_id,
+        title=table["name"],
+        description=table["description"],
+        external_updated_at=table["updated_at"],
+        schema="public",
+        database="warehouse",
+    )
+    for order, column in enumerate(table["columns"]):
+        yield Resource(
+            entity_type="column",
+            databuilder_id=f"{table_id}.{column['name']}",
+            parent_databuilder_id=table_id,
+            title=column["name"],
+            sort_order=order,
+            type=column["type"],
+            is_pk=column["primary_key"],
         )
-        for order, column in enumerate(table["columns"]):
-            await self.declare_resource(
-                Resource(
-                    entity_type="column",
-                    databuilder_id=f"{table_id}.{column['name']}",
-                    parent_databuilder_id=table_id,
-                    title=column["name"],
-                    sort_order=order,
-                    type=column["type"],
-                    is_pk=column["primary_key"],
-                )
-            )
-        if table["made_from"] is not None:
-            await self.declare_lineage(
-                DeclaredLineage(
-                    from_identifier=InternalResource(databuilder_id=f"warehouse.public.orders_{table['made_from']}"),
-                    to_identifier=InternalResource(databuilder_id=table_id),
-                )
-            )
+    if table["made_from"] is not None:
+        yield DeclaredLineage(
+            from_identifier=InternalResource(databuilder_id=f"warehouse.public.orders_{table['made_from']}"),
+            to_identifier=InternalResource(databuilder_id=table_id),
+        )
 
 
 def main() -> None:
