@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 # No test is about durations: this machine's speed, and hypothesis's own first start, say nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would every process of a test be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

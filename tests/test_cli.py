@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from secoda_async.testing import FakeWorkspace
+from tests.processes import started
 from tests.server import serve
 
 COMMAND = str(Path(sys.executable).with_name("secoda-async"))
@@ -317,8 +317,7 @@ async def test_a_signal_is_one_message_and_its_exit_status(
     number: signal.Signals, status: int, to: str, source: Path, url: str, tmp_path: Path
 ) -> None:
     out: list[Any] = ["--out", tmp_path / "out"] if to == "files" else []
-    arguments = [COMMAND, "run", f"{source}:Endless", "--credential", f"base_url={url}", *map(str, out)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: ASYNC220 # it only starts here
+    with started([COMMAND, "run", f"{source}:Endless", "--credential", f"base_url={url}", *out]) as process:
         spool = tmp_path / "state" / "runs"
         with anyio.fail_after(60):
             # Enough that a pipe nobody reads, of 64 KiB, is full.
@@ -326,7 +325,8 @@ async def test_a_signal_is_one_message_and_its_exit_status(
                 await anyio.sleep(0.05)
         process.send_signal(number)
         assert process.stderr is not None
-        errors = (await anyio.to_thread.run_sync(process.stderr.read)).decode()
+        with anyio.fail_after(30):
+            errors = (await anyio.to_thread.run_sync(process.stderr.read, abandon_on_cancel=True)).decode()
     assert process.returncode == status
     assert "nothing was delivered" in one_message(errors)
     if out:

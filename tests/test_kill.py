@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 from pathlib import Path
 
 import anyio
@@ -10,6 +9,7 @@ import orjson
 import pytest
 
 from secoda_async.testing import FakeWorkspace
+from tests.processes import started
 from tests.test_cli import COMMAND
 
 TABLES = 3_000
@@ -40,7 +40,7 @@ async def test_kill_9_never_leaves_a_partial_sync(seed: int, tmp_path: Path) -> 
             *(COMMAND, "run", f"{source}:Tables", "--quiet", "--upload"),
             *("--integration-id", integration_id, "--base-url", workspace.url, "--state-dir", tmp_path / "state"),
         ]
-        with subprocess.Popen(arguments, env={"SECODA_API_KEY": "key"}) as process:  # noqa: ASYNC220 # it only starts here
+        with started(arguments, env={"SECODA_API_KEY": "key"}) as process:
             with anyio.move_on_after(moment):
                 await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
             process.send_signal(signal.SIGKILL)

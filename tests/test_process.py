@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -16,6 +15,7 @@ from blockbuster import BlockBuster
 
 from secoda_async.report import Status
 from tests.integrations import MemorySink, integration, table
+from tests.processes import started
 
 
 def state() -> list[Any]:
@@ -114,9 +114,7 @@ def test_a_signal_ends_the_run_in_order_and_leaves_no_half_file(
     script = tmp_path / "script.py"
     body = textwrap.dedent(SCRIPT).replace("{start}", textwrap.dedent(start).strip())
     script.write_text(body)
-    with subprocess.Popen(
-        [sys.executable, str(script), str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started([sys.executable, script, out], text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "going\n"
         os.kill(process.pid, number)
