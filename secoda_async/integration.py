@@ -22,6 +22,7 @@ from secoda_async.report import RunReport
 from secoda_async.runner import Run
 from secoda_async.settings import Input, Settings
 from secoda_async.sinks.stdout import StdoutSink
+from secoda_async.stragglers import told_of_failures
 from secoda_async.workers import Items, Map, Worker
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class SecodaIntegration(abc.ABC):
 
         Inside a running event loop (a notebook) it runs in a thread of its own. Raises what `run` raises.
         """
-        return run_in_process(lambda: self.run(sink))
+        return run_in_process(lambda: self._run_owning_the_loop(sink))
 
     @final
     def http_get(self, url: str, **options: Unpack[RequestOptions]) -> Call[Response]:
@@ -165,6 +166,10 @@ class SecodaIntegration(abc.ABC):
                 "http_*, declare_* and for_each work only while extract() runs; start it with run() or start()"
             )
         return run
+
+    async def _run_owning_the_loop(self, sink: Sink | None) -> RunReport:
+        with told_of_failures(Run.lose_task):
+            return await self.run(sink)
 
     async def _checked_extract(self) -> None:
         if self.inputs is not None:

@@ -148,6 +148,12 @@ class Run:
         if forgotten := self.client.never_awaited:
             self.findings.lose(f"{forgotten} http_* calls were never awaited, so nothing was sent; write `await`")
 
+    @staticmethod
+    def lose_task(run: object, sentence: str) -> None:
+        """Count a task of ``run`` that failed and that nobody awaited."""
+        if isinstance(run, Run):
+            run.findings.lose(run._redact(sentence))
+
     def _find_unmatched_limits(self) -> None:
         for key in self.client.unmatched_limits:
             self.findings.find("unmatched-limit", key, f"rate_limits: no request went to {key!r}; is it spelt right?")

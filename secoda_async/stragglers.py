@@ -1,10 +1,10 @@
-"""Finds the tasks that ``extract`` started and did not wait for: what they would have declared is missing."""
+"""Finds the tasks that ``extract`` started and did not await: what they would have declared is missing."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from types import CoroutineType
@@ -25,6 +25,32 @@ def marked(run: object) -> Iterator[None]:
         yield
     finally:
         _run.reset(token)
+
+
+@contextmanager
+def told_of_failures(tell: Callable[[object, str], None]) -> Iterator[None]:
+    """Tell ``tell(run, sentence)`` of each marked task that failed and that nobody awaited, besides logging it.
+
+    Only asyncio's exception handler knows of these, so this is for whoever owns the running loop. It is called when
+    the task is collected: at once where nobody keeps it, too late for the run where somebody does.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        task, error = context.get("future"), context.get("exception")
+        if isinstance(task, asyncio.Task) and error is not None and (marks := _context(task)) and _run in marks:
+            tell(marks[_run], f"the task {_name(task)!r} failed and nobody awaited it: {type(error).__name__}: {error}")
+        if before is not None:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(before)
 
 
 async def stop_stragglers(run: object) -> list[str]:

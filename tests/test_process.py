@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from blockbuster import BlockBuster
 
+from secoda_async import IncompleteRunError
 from secoda_async.report import Status
 from tests.integrations import MemorySink, integration, table
 from tests.processes import started
@@ -49,6 +50,23 @@ def test_start_gives_the_process_back_after_an_error_too() -> None:
     with pytest.raises(ValueError, match="no"):
         integration(extract).start(MemorySink())
     assert state() == before
+
+
+def test_a_task_that_failed_and_that_nobody_awaited_is_a_loss(caplog: pytest.LogCaptureFixture) -> None:
+    async def extract(self: Any) -> None:
+        async def helper() -> None:
+            raise KeyError("name")
+
+        asyncio.get_running_loop().create_task(helper())  # that is the mistake
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await self.declare_resource(table("x"))
+
+    sink = MemorySink()
+    with pytest.raises(IncompleteRunError, match=r"helper' failed and nobody awaited it: KeyError: 'name'"):
+        integration(extract).start(sink)
+    assert sink.calls == ["open", "abort"]
+    assert "never retrieved" in caplog.text
 
 
 async def test_start_inside_a_running_loop_runs_in_a_thread_of_its_own(loop_guard: BlockBuster) -> None:
