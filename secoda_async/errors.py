@@ -13,6 +13,7 @@ SecodaAsyncError
 │   │   ├── BrokenExchangeError   … … the connection broke, or the answer was malformed
 │   │   └── BodyTooLargeError     … … the body is over the cap
 │   ├── RedirectError             … a redirect that must not be followed
+│   ├── OriginError               … a host that is not allowed
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
 │       └── DecodeError           … … its body is not what it was read as
@@ -99,6 +100,10 @@ class BodyTooLargeError(TransportError):
 
 class RedirectError(RequestError):
     """Raised when a redirect is not followed: too many, a foreign scheme, a body for another origin."""
+
+
+class OriginError(RequestError):
+    """Raised when a request, or a redirect, would go to a host that is not among ``allowed_hosts``."""
 
 
 class ResponseError(RequestError):

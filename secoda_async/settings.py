@@ -176,6 +176,8 @@ class Settings:
     """What relative URLs are appended to."""
     rate_limits: Mapping[str, RateLimit | Iterable[RateLimit]] = field(default_factory=dict)
     """Limits by ``host`` or ``host:port``; ``"*"`` is a limit for each other host. Several in a list all hold."""
+    allowed_hosts: Iterable[str] | None = None
+    """Hosts that may be asked, as ``host``, ``host:port`` or ``*.domain``; None: all. Redirects are held to it too."""
     concurrency: int = 16
     """Requests in flight at once to one host. Small servers break under 32."""
     retry: RetryPolicy | None = RetryPolicy()
@@ -204,6 +206,13 @@ class Settings:
             isinstance(self.rate_limits, Mapping),
             f"rate_limits must be a dictionary from host to RateLimit, not {self.rate_limits!r}",
         )
+        hosts = self.allowed_hosts
+        if hosts is not None:
+            _require(
+                isinstance(hosts, Iterable) and not isinstance(hosts, str | Mapping),
+                f"allowed_hosts must be a list of hosts, or None, not {hosts!r}",
+            )
+            object.__setattr__(self, "allowed_hosts", tuple(hosts))  # an iterator would be used up by the first run
         limits = {key: as_limits(key, value) for key, value in self.rate_limits.items()}
         object.__setattr__(self, "rate_limits", limits)
         _require(

@@ -32,6 +32,7 @@ BAD = [
     *((Settings, "retry", value) for value in [5, "3", True, UNSET]),
     *((Settings, "timeout", value) for value in ["3", True, [], UNSET]),
     *((Settings, "verify", value) for value in [None, 1, "", Path("ca.pem")]),
+    *((Settings, "allowed_hosts", value) for value in [5, "a.example", {"a": 1}]),
     *((Settings, "allow_losses", value) for value in [None, 1, "yes"]),
     *((Settings, "state_dir", value) for value in [5, "", True, b"x"]),
     *(

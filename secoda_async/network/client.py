@@ -38,6 +38,7 @@ from secoda_async.network.message import (
     Response,
     Transport,
 )
+from secoda_async.network.origins import Origins
 from secoda_async.network.redirect import Redirect
 from secoda_async.network.retry import Retry
 from secoda_async.network.transport import AiohttpTransport
@@ -82,7 +83,7 @@ def _never() -> bool:
 
 
 class Client:
-    """One side's requests: redirect ▸ retry ▸ limit ▸ sign ▸ transport, with one pool of connections.
+    """One side's requests: redirect ▸ origins ▸ retry ▸ limit ▸ sign ▸ transport, with one pool of connections.
 
     Usage: ``async with Client(settings, ...) as client: reply = await client.request("GET", url)``.
 
@@ -124,7 +125,7 @@ class Client:
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
         )
-        self._chain: Transport = Redirect(Retry(self._limit, retry, traffic, log))
+        self._chain: Transport = Redirect(Origins(Retry(self._limit, retry, traffic, log), settings.allowed_hosts))
 
     async def __aenter__(self) -> Self:
         return self

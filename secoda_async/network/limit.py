@@ -19,6 +19,7 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.hosts import ANY, names_of, normal_host
 from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.network.retry_after import parse_retry_after
 from secoda_async.settings import RateLimit, as_limits
@@ -157,7 +158,10 @@ class Limit(Layer):
         traffic: Traffic,
     ) -> None:
         super().__init__(inner)
-        self._limits = {_normal_key(key): as_limits(key, value) for key, value in limits.items()}
+        self._limits = {
+            key if key == ANY else normal_host(key, setting="rate_limits", also='"*"'): as_limits(key, value)
+            for key, value in limits.items()
+        }
         if len(self._limits) < len(limits):
             raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same host")
         self._slots = slots
@@ -188,38 +192,16 @@ class Limit(Layer):
             gate.leave()
 
     def _open_gate(self, url: URL) -> Gate:
-        host, port = (url.raw_host or "").lower(), url.port  # a URL that was sent as it stands keeps its case
-        exact = f"{_bracketed(host)}:{port}"
-        for key in (exact, _bracketed(host), "*"):
+        exact, host = names_of(url)
+        for key in (exact, host, ANY):
             if key in self._limits:
                 self._unmatched.pop(key, None)
-                limits, name = self._limits[key], (exact if key == "*" else key)
+                limits, name = self._limits[key], (exact if key == ANY else key)
                 break
         else:
             limits, name = (), exact
         gate = self._gates.get(name)
         if gate is None:
             gate = self._gates[name] = Gate(limits, self._slots, self._traffic)
-        self._gate_of[url.raw_host, port] = gate
+        self._gate_of[url.raw_host, url.port] = gate
         return gate
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _normal_key(key: str) -> str:
-    """``host`` or ``host:port`` as URLs spell it: lower-case, IDNA. Raises ConfigurationError for anything else."""
-    if key == "*":
-        return key
-    message = f'rate_limits: {key!r} is no key; use a host, host:port or "*", without scheme and path'
-    if not isinstance(key, str) or not key or any(c in "/?#@*" or c.isspace() for c in key):
-        raise ConfigurationError(message)
-    try:
-        url = URL(f"//{key}")
-        host, port = url.raw_host, url.explicit_port
-    except ValueError:
-        raise ConfigurationError(message) from None
-    if not host:
-        raise ConfigurationError(message)
-    return _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"

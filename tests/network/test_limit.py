@@ -432,7 +432,7 @@ def test_a_key_without_port_is_one_budget_for_all_ports_and_a_star_one_for_each_
     ],
 )
 def test_what_is_no_key_is_refused_with_what_a_key_is(key: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"rate_limits: .* is no key; use a host, host:port or \"\*\""):
+    with pytest.raises(ConfigurationError, match=r"rate_limits: .* is no host; use a host, host:port or \"\*\""):
         limited(Source(), {key: RateLimit(1)})
 
 
