@@ -20,6 +20,7 @@ from tests.server import serve
 COMMAND = str(Path(sys.executable).with_name("secoda-async"))
 SOURCE = """
 import asyncio
+import json
 from secoda_async import Input, Resource, RetryPolicy, SecodaIntegration
 
 
@@ -63,6 +64,11 @@ class Surrogate(Tables):
 class Bug(Tables):
     async def extract(self) -> None:
         {}["data"]
+
+
+class BugInALibrary(Tables):
+    async def extract(self) -> None:
+        json.loads("{")
 
 
 class Endless(Tables):
@@ -199,6 +205,7 @@ async def test_losses_that_are_allowed_are_exit_status_6_and_said(source: Path, 
         ("Html", 1, ["/html answered 200", "not JSON", "text/html", "please sign in"]),
         ("Surrogate", 1, ["'t1'", "title", "lone surrogate", "U+D800"]),
         ("Bug", 1, ["KeyError: 'data'", "extract at", "source.py:", "--debug"]),
+        ("BugInALibrary", 1, ["JSONDecodeError", "extract at", "source.py:"]),
         ("NotAsync", 2, ["async def extract"]),
         ("NoExtract", 2, ["NoExtract", "extract()"]),
         ("Other", 2, ["Other", "no subclass of secoda_async.SecodaIntegration"]),
@@ -252,6 +259,14 @@ async def test_a_file_that_cannot_be_imported_is_one_message_with_its_line(tmp_p
     assert status == 2
     assert "nowhere_at_all" in one_message(errors)
     assert "broken.py:1" in one_message(errors)
+
+
+async def test_a_users_line_is_named_where_their_folder_bears_the_packages_name(tmp_path: Path, source: Path) -> None:
+    folder = tmp_path / "secoda_async"
+    folder.mkdir()
+    source.rename(folder / "source.py")
+    _, _, errors = await command("run", f"{folder / 'source.py'}:Bug", "--credential", "base_url=http://127.0.0.1:1")
+    assert f"KeyError: 'data', in extract at {folder / 'source.py'}:" in one_message(errors)
 
 
 async def test_an_unreachable_host_is_one_message(source: Path) -> None:
