@@ -1,6 +1,5 @@
 """What went wrong in a run: losses, which make it incomplete, and findings, which are only reported."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel
@@ -28,23 +27,15 @@ class Finding(BaseModel):
     """How often it was seen."""
 
 
-@dataclass(slots=True)
 class Findings:
     """Collects them, bounded: the first of each are kept, all are counted."""
 
-    losses: list[Loss]
-    loss_count: int
-    _cancelled: list[str]
-    _cancelled_count: int
-    _findings: dict[tuple[str, str], Finding]
-    _overflow: int
-
     def __init__(self) -> None:
-        self.losses = []
+        self.losses: list[Loss] = []
         self.loss_count = 0
-        self._cancelled = []
+        self._cancelled: list[str] = []
         self._cancelled_count = 0
-        self._findings = {}
+        self._findings: dict[tuple[str, str], Finding] = {}
         self._overflow = 0
 
     def lose(self, message: str, *, request: bool = False) -> None:

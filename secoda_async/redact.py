@@ -110,9 +110,6 @@ class SafeLogger:
     def info(self, message: str, *args: object) -> None:
         self._emit(logging.INFO, message, args)
 
-    def warning(self, message: str, *args: object) -> None:
-        self._emit(logging.WARNING, message, args)
-
     def _emit(self, level: int, message: str, args: tuple[object, ...]) -> None:
         if self._log.isEnabledFor(level):
             self._log.log(level, "%s", self._redact(message % args), stacklevel=3)

@@ -12,19 +12,17 @@ import os
 import secrets
 import shutil
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 from filelock import FileLock, Timeout
 
 from secoda_async.errors import SpoolError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FORMAT: Final = 1
 KEPT_RUNS: Final = 3
@@ -61,12 +59,16 @@ class Batch(NamedTuple):
 
 
 class SpoolFile(NamedTuple):
-    """One finished file of a spool."""
+    """One file of a spool, as far as it is written."""
 
     path: Path
     bytes: int
     records: int
     sha256: str
+
+    def sums(self) -> dict[str, int | str]:
+        """What a reader checks the file's content against."""
+        return {"bytes": self.bytes, "records": self.records, "sha256": self.sha256}
 
 
 def resolve_state_dir(setting: Path | None) -> Path:
@@ -190,11 +192,7 @@ class Spool:
 
     def _finish(self, state: State, **more: Any) -> None:
         self.state = state
-        files = {
-            kind.value: {"bytes": file.bytes, "records": file.records, "sha256": file.sha256}
-            for kind in Kind
-            for file in (self.file(kind),)
-        }
+        files = {kind.value: self.file(kind).sums() for kind in Kind}
         self._write_manifest({"finished_at": datetime.now(UTC), "files": files, **more})
 
     def _write_manifest(self, more: dict[str, Any]) -> None:

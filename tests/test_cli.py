@@ -264,7 +264,7 @@ async def test_a_file_that_cannot_be_imported_is_one_message_with_its_line(tmp_p
 async def test_a_users_line_is_named_where_their_folder_bears_the_packages_name(tmp_path: Path, source: Path) -> None:
     folder = tmp_path / "secoda_async"
     folder.mkdir()
-    source.rename(folder / "source.py")
+    await anyio.Path(source).rename(folder / "source.py")
     _, _, errors = await command("run", f"{folder / 'source.py'}:Bug", "--credential", "base_url=http://127.0.0.1:1")
     assert f"KeyError: 'data', in extract at {folder / 'source.py'}:" in one_message(errors)
 

@@ -20,11 +20,11 @@ from secoda_async.errors import (
 from secoda_async.findings import Findings
 from secoda_async.network.auth import Sign, as_auth
 from secoda_async.network.encode import (
+    FORM_TYPE,
+    JSON_TYPE,
     BaseUrl,
     encode_form,
     encode_json,
-    type_of_form,
-    type_of_json,
     with_params,
 )
 from secoda_async.network.limit import Limit
@@ -207,7 +207,7 @@ class Client:
             if data is not None or json is not None:
                 if data is not None and json is not None:
                     raise ValueError("give data= or json=, not both")
-                body, kind = (encode_json(json), type_of_json) if data is None else (encode_form(data), type_of_form)
+                body, kind = (encode_json(json), JSON_TYPE) if data is None else (encode_form(data), FORM_TYPE)
                 headers = CIMultiDict(headers)
                 headers.setdefault("Content-Type", kind)
         except (ValueError, TypeError) as exc:

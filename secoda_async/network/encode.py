@@ -13,8 +13,8 @@ from yarl import URL
 from secoda_async.errors import ConfigurationError
 from secoda_async.redact import Redactor
 
-type_of_form: Final = "application/x-www-form-urlencoded"
-type_of_json: Final = "application/json"
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+JSON_TYPE: Final = "application/json"
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # A string of these alone is a URL as it stands, and is sent byte for byte.

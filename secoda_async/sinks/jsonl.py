@@ -68,11 +68,7 @@ class JSONLSink(Sink):
             raise self._error(exc) from exc
 
     def _publish(self, spool: Spool, copies: dict[Path, Path]) -> None:
-        files = {
-            kind.filename: {"bytes": file.bytes, "records": file.records, "sha256": file.sha256}
-            for kind in Kind
-            for file in (spool.file(kind),)
-        }
+        files = {kind.filename: spool.file(kind).sums() for kind in Kind}
         try:
             for copy, target in copies.items():
                 copy.replace(target)
