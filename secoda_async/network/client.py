@@ -12,10 +12,9 @@ from yarl import URL
 from secoda_async.counters import Traffic
 from secoda_async.errors import (
     ConfigurationError,
-    DecodeError,
     InvalidRequestError,
     RequestError,
-    ResponseError,
+    StatusError,
 )
 from secoda_async.findings import Findings
 from secoda_async.network.auth import Sign, as_auth
@@ -222,18 +221,18 @@ class Client:
         else:
             self._findings.lose(str(error), request=True)
 
-    def _on_error(self, error: ResponseError) -> None:
+    def _on_error(self, error: RequestError) -> None:
         # A status that was returned is the caller's to judge; a body that cannot be read is missing data.
-        if isinstance(error, DecodeError):
+        if isinstance(error, StatusError):
+            error.redact(self._redact)
+        else:
             self._lost(error, optional=False)
-        else:
-            error.redact(self._redact)
 
-    def _on_optional_error(self, error: ResponseError) -> None:
-        if isinstance(error, DecodeError):
-            self._lost(error, optional=True)
-        else:
+    def _on_optional_error(self, error: RequestError) -> None:
+        if isinstance(error, StatusError):
             error.redact(self._redact)
+        else:
+            self._lost(error, optional=True)
 
 
 def _options(given: BodyOptions) -> Options:

@@ -17,7 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 from yarl import URL
 
-from secoda_async.errors import DecodeError, ResponseError, StatusError
+from secoda_async.errors import DecodeError, RequestError, StatusError
 from secoda_async.redact import CUT
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
@@ -67,6 +67,8 @@ class Request(NamedTuple):
     headers: CIMultiDictProxy[str] | CIMultiDict[str] = NO_HEADERS
     body: bytes | BodySource | None = None
     options: Options = DEFAULTS
+    stream: bool = False
+    """Whether the body of a 2xx is the caller's to read, a `StreamedResponse`; any other is read within the attempt."""
 
     @override
     def __str__(self) -> str:
@@ -125,7 +127,7 @@ class Response:
         """The decoded body."""
         self._url = url
         self._seconds = elapsed
-        self.on_error: Callable[[ResponseError], None] = _ignore
+        self.on_error: Callable[[RequestError], None] = _ignore
         """Told of every error that this answer raises, before it is raised."""
 
     @override
@@ -264,7 +266,7 @@ _BYTE_ORDER_MARKS: Final = (
 )
 
 
-def _ignore(_: ResponseError) -> None:
+def _ignore(_: RequestError) -> None:
     return
 
 
