@@ -175,7 +175,9 @@ class Settings:
     base_url: str = ""
     """What relative URLs are appended to."""
     rate_limits: Mapping[str, RateLimit | Iterable[RateLimit]] = field(default_factory=dict)
-    """Limits by ``host`` or ``host:port``; ``"*"`` is a limit for each other host. Several in a list all hold."""
+    """Limits by ``[METHOD ]host[:port][/path]``; ``"*"`` is a limit for each other host. Several in a list all hold.
+
+    In a path ``*`` or ``{name}`` is one segment, ``**`` at its end any number; such a limit holds besides the host's."""
     allowed_hosts: Iterable[str] | None = None
     """Hosts that may be asked, as ``host``, ``host:port`` or ``*.domain``; None: all. Redirects are held to it too."""
     concurrency: int = 16

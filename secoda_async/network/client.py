@@ -64,6 +64,8 @@ class RequestOptions(TypedDict, total=False):
     """This request's retries; None: one attempt, whose status is returned whatever it is."""
     idempotent: bool
     """Whether a POST or PATCH may be sent twice; GET, HEAD, PUT, DELETE and OPTIONS always may."""
+    weight: int
+    """How many requests this one counts as, for APIs that charge some calls more; 1 by default."""
     optional: bool
     """Whether the run is complete without this data: a failure still raises, and is reported as a finding."""
 
@@ -245,6 +247,9 @@ def _options(given: BodyOptions) -> Options:
     timeout: Timeout | Unset = UNSET
     if "timeout" in given:
         timeout = Timeout.of(given["timeout"])
+    weight = given.get("weight", 1)
+    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 1:
+        raise ConfigurationError(f"weight must be a whole number of 1 or more, not {weight!r}")
     auth: Auth | Unset | None = UNSET
     if "auth" in given:
         auth = as_auth(given["auth"])
@@ -255,4 +260,5 @@ def _options(given: BodyOptions) -> Options:
         auth=auth,
         follow_redirects=given.get("follow_redirects", False),
         idempotent=given.get("idempotent", False),
+        weight=weight,
     )

@@ -1,152 +1,58 @@
-"""Rate limits and slots: a request leaves when its host's limits allow it, first come, first served.
-
-One queue a host. Its head is let go when a slot is free, every window has room, the pacer agrees and no server asked
-for a pause, all at the same moment; nothing is held while waiting. (A gate and then a slot lets grants pile up in
-front of the slots, which then leave at once.)
-"""
+"""Rate limits and slots: a request leaves when its host's limits allow it, first come, first served."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from functools import partial
+from typing import NamedTuple
 
-from aiolimiter import AsyncLimiter
 from typing_extensions import override
 from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
-from secoda_async.network.hosts import ANY, names_of, normal_host
+from secoda_async.network.endpoint import Endpoint
+from secoda_async.network.gate import Gate, Key, Lane
+from secoda_async.network.hosts import ANY, names_of
 from secoda_async.network.message import Layer, Request, Response, Transport
-from secoda_async.network.retry_after import parse_retry_after
+from secoda_async.network.rate_headers import asked_wait, parse_quota
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.settings import RateLimit, as_limits
 
-_JITTER: Final = 0.01  # share of a window kept for the jitter between leaving here and arriving there
-_SPREAD: Final = 1.0  # seconds over which a window's requests are spread, at most
-_LEAST_BURST: Final = 0.025  # seconds: a timer is up to 2 ms late, which a pacer that holds one request never makes up
-_RESIDUE: Final = 1e-6  # seconds: leaks away what a division left in the pacer, so that its waiter does not spin
+_REFUSALS = frozenset({403, 429, 503})
 
 
-class Window:
-    """Remembers the times of the last N grants, so that no window of the declared length sees more than N."""
+class _Part(NamedTuple):
+    """Some requests of a host with limits of their own."""
 
-    def __init__(self, limit: RateLimit) -> None:
-        self._length = limit.per * (1 + _JITTER)
-        self._grants: deque[float] = deque(maxlen=limit.requests)
-        spread = min(limit.per, _SPREAD)
-        burst = limit.burst or max(1, math.ceil(limit.requests / spread * _LEAST_BURST))
-        self._pacer = AsyncLimiter(burst, burst * spread / limit.requests) if burst < limit.requests else None
-
-    def opens_at(self, now: float) -> float:
-        """The earliest time at which the next request may leave."""
-        grants = self._grants
-        if len(grants) == grants.maxlen and (free := grants[0] + self._length) > now:
-            return free
-        if self._pacer is not None and not self._pacer.has_capacity():
-            # From the last grant on, not from now: each look would put the moment off, and lose what leaked so far.
-            return max(grants[-1] + self._pacer.time_period / self._pacer.max_rate, now + _RESIDUE)
-        return now
-
-    def grant(self, now: float) -> None:
-        """Count a request that leaves."""
-        self._grants.append(now)
-        if self._pacer is not None:
-            _take(self._pacer)
+    endpoint: Endpoint
+    key: Key
 
 
-def _take(pacer: AsyncLimiter) -> None:
-    """Take capacity that ``has_capacity`` has just shown: ``acquire`` then returns without suspending."""
-    try:
-        pacer.acquire().send(None)
-    except StopIteration:
-        return
-    raise AssertionError("the pacer had capacity and suspended")
+class _Host:
+    """The gate of a host, and the lane of each of its requests."""
 
+    def __init__(self, gate: Gate, whole: Key, parts: Sequence[_Part]) -> None:
+        self.gate = gate
+        self.main = gate.lane([whole])
+        self.parts = parts
+        self._lanes: dict[tuple[Key, ...], Lane] = {(): self.main}
 
-class Gate:
-    """The queue of one key: who waits, how many slots are taken, what the windows have seen."""
-
-    def __init__(self, limits: Iterable[RateLimit], slots: int, traffic: Traffic) -> None:
-        self._windows = [Window(limit) for limit in limits]
-        self._slots = slots
-        self._traffic = traffic
-        self._taken = 0
-        self._not_before = -math.inf
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def enter(self) -> None:
-        """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`."""
-        loop = asyncio.get_running_loop()
-        if not self._queue and self._opens_at(now := loop.time()) <= now:
-            self._grant(now)
-            return
-        turn = loop.create_future()
-        self._queue.append(turn)
-        self._admit()
-        joined = loop.time()
-        self._traffic.waiting += 1
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._admit()  # it may have been the head that the timer was set for
-            else:
-                self.leave()  # it was let go in the same moment
-            raise
-        finally:
-            self._traffic.waiting -= 1
-            self._traffic.waited += loop.time() - joined
-
-    def leave(self) -> None:
-        """Give the slot back."""
-        self._taken -= 1
-        if self._queue:
-            self._admit()
-
-    def pause(self, seconds: float) -> None:
-        """Let nothing leave for so long: a server asked for it."""
-        self._not_before = max(self._not_before, asyncio.get_running_loop().time() + seconds)
-
-    def _opens_at(self, now: float) -> float:
-        """When the head may leave; infinity where a `leave` has to come first."""
-        if self._taken >= self._slots:
-            return math.inf
-        moment = max(now, self._not_before)
-        for window in self._windows:
-            moment = max(moment, window.opens_at(now))
-        return moment
-
-    def _grant(self, now: float) -> None:
-        self._taken += 1
-        for window in self._windows:
-            window.grant(now)
-
-    def _admit(self) -> None:
-        """Let go of every request whose turn has come, and set the timer for the next."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        loop = asyncio.get_running_loop()
-        while self._queue:
-            if self._queue[0].done():  # its task was cancelled
-                del self._queue[0]
-                continue
-            now = loop.time()
-            moment = self._opens_at(now)
-            if moment > now:
-                if moment < math.inf:
-                    self._timer = loop.call_at(moment, self._admit)
-                return
-            self._grant(now)
-            self._queue.popleft().set_result(None)
+    def lane_of(self, keys: tuple[Key, ...]) -> Lane:
+        lane = self._lanes.get(keys)
+        if lane is None:
+            lane = self._lanes[keys] = self.gate.lane([*self.main.keys, *keys])
+        return lane
 
 
 class Limit(Layer):
-    """Sends each request through the gate of its host."""
+    """Sends each request through the gate of its host.
+
+    ``limits`` is by `Endpoint`. The most precise key for a whole host (host and port, host, ``*``) holds for all of its
+    requests; keys with a method or a path hold besides, for theirs. What a server says of its limit in an answer holds
+    for the most precise key of that request. Raises ConfigurationError for a key that is none.
+    """
 
     def __init__(
         self,
@@ -158,18 +64,23 @@ class Limit(Layer):
         traffic: Traffic,
     ) -> None:
         super().__init__(inner)
-        self._limits = {
-            key if key == ANY else normal_host(key, setting="rate_limits", also='"*"'): as_limits(key, value)
-            for key, value in limits.items()
-        }
-        if len(self._limits) < len(limits):
-            raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same host")
+        self._whole: dict[str, tuple[str, tuple[RateLimit, ...]]] = {}
+        self._partial: dict[Endpoint, tuple[str, tuple[RateLimit, ...]]] = {}
+        for name, value in limits.items():
+            endpoint = Endpoint.parse(name, setting="rate_limits")
+            entry = (name, as_limits(name, value))
+            if endpoint.is_whole_host:
+                self._whole[endpoint.host] = entry
+            else:
+                self._partial[endpoint] = entry
+        if len(self._whole) + len(self._partial) < len(limits):
+            raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same")
         self._slots = slots
         self._longest_pause = longest_pause
         self._traffic = traffic
-        self._gates: dict[str, Gate] = {}
-        self._gate_of: dict[tuple[str | None, int | None], Gate] = {}
-        self._unmatched = dict.fromkeys(self._limits.keys())
+        self._hosts: dict[str, _Host] = {}
+        self._host_of: dict[tuple[str | None, int | None], _Host] = {}
+        self._unmatched = dict.fromkeys(limits)
 
     @property
     def unmatched(self) -> Sequence[str]:
@@ -179,29 +90,63 @@ class Limit(Layer):
     @override
     async def send(self, request: Request) -> Response:
         url = request.url
-        gate = self._gate_of.get((url.raw_host, url.port)) or self._open_gate(url)
-        await gate.enter()
+        host = self._host_of.get((url.raw_host, url.port)) or self._open(url)
+        gate, lane = host.gate, host.main
+        if host.parts:
+            lane = self._lane(host, request)
+        weight = request.options.weight
+        await gate.enter(lane, weight)
+        held = True
         try:
             response = await self._inner.send(request)
-            if response.status_code in (429, 503):
-                wait = parse_retry_after(response.headers)
-                if wait is not None and wait <= self._longest_pause:
-                    gate.pause(wait)  # before the slot is free, or the next in the queue would still leave
+            self._heed(response, lane.keys[-1])  # before the slot is free, or the next would still leave
+            if isinstance(response, StreamedResponse):
+                response.when_closed(partial(gate.leave, lane, weight))
+                held = False
             return response
         finally:
-            gate.leave()
+            if held:
+                gate.leave(lane, weight)
 
-    def _open_gate(self, url: URL) -> Gate:
-        exact, host = names_of(url)
-        for key in (exact, host, ANY):
-            if key in self._limits:
-                self._unmatched.pop(key, None)
-                limits, name = self._limits[key], (exact if key == ANY else key)
-                break
-        else:
-            limits, name = (), exact
-        gate = self._gates.get(name)
-        if gate is None:
-            gate = self._gates[name] = Gate(limits, self._slots, self._traffic)
-        self._gate_of[url.raw_host, url.port] = gate
-        return gate
+    def _heed(self, response: Response, key: Key) -> None:
+        now = asyncio.get_running_loop().time()
+        if response.status_code in _REFUSALS:
+            wait = asked_wait(response.headers)
+            if wait is not None and wait <= self._longest_pause:
+                key.pause(now + wait)
+        quota = parse_quota(response.headers)
+        key.heed(quota if quota is not None and 0 < quota.reset <= self._longest_pause else None, now)
+
+    def _lane(self, host: _Host, request: Request) -> Lane:
+        keys = []
+        for part in host.parts:
+            if part.endpoint.matches_path(request.method, request.url):
+                self._unmatched.pop(part.key.name, None)
+                keys.append(part.key)
+        return host.lane_of(tuple(keys))
+
+    def _open(self, url: URL) -> _Host:
+        exact, bare = names_of(url)
+        names = (exact, bare, ANY)
+        spoken_of = {endpoint.host for endpoint in self._partial}
+        # A key that names no port is one budget for all of them, so they share a gate.
+        name = bare if exact not in self._whole and (bare in self._whole or bare in spoken_of) else exact
+        host = self._hosts.get(name)
+        if host is None:
+            limits: tuple[RateLimit, ...] = ()
+            for declared in names:
+                if declared in self._whole:
+                    key, limits = self._whole[declared]
+                    self._unmatched.pop(key, None)
+                    break
+            # The most precise last: its key is the one that hears what the server says.
+            parts = [
+                _Part(endpoint, Key(part_limits, part_name))
+                for endpoint, (part_name, part_limits) in sorted(
+                    self._partial.items(), key=lambda item: len(item[0].path or ())
+                )
+                if endpoint.host in names
+            ]
+            host = self._hosts[name] = _Host(Gate(self._slots, self._traffic), Key(limits), parts)
+        self._host_of[url.raw_host, url.port] = host
+        return host

@@ -54,6 +54,7 @@ class Options(NamedTuple):
     auth: Auth | Unset | None = UNSET
     follow_redirects: bool = False
     idempotent: bool = False
+    weight: int = 1
 
 
 DEFAULTS: Final = Options()

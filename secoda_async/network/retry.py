@@ -20,7 +20,7 @@ from secoda_async.errors import (
     TransportError,
 )
 from secoda_async.network.message import Layer, Request, Response, Transport, status_error
-from secoda_async.network.retry_after import parse_retry_after
+from secoda_async.network.rate_headers import asked_wait
 from secoda_async.redact import SafeLogger
 from secoda_async.settings import RetryPolicy, Unset
 
@@ -38,6 +38,7 @@ class Repeat(Enum):
 
 # First match wins; a status that is not here and below 500 is the caller's to judge.
 STATUSES: Final[dict[int, tuple[Repeat, ...]]] = {
+    403: (Repeat.IF_ASKED,),  # how GitHub, among others, says that the quota is used up
     429: (Repeat.ALWAYS,),
     501: (Repeat.NEVER,),
     503: (Repeat.IF_ASKED, Repeat.IF_REPEATABLE),
@@ -79,7 +80,7 @@ def decide(
     jitter: Callable[[], float] = random.random,
 ) -> Decision:
     """What follows an outcome. ``attempt`` counts from 1; ``jitter`` gives a number from 0 to 1."""
-    asked = parse_retry_after(outcome.headers) if isinstance(outcome, Response) else None
+    asked = asked_wait(outcome.headers) if isinstance(outcome, Response) else None
     repeatable = request.options.idempotent or request.method in REPEATABLE_METHODS
     if not any(
         rule is Repeat.ALWAYS
@@ -132,11 +133,13 @@ class Retry(Layer):
         while True:
             attempt += 1
             outcome = await self._attempt(request)
-            if isinstance(outcome, Response) and not failed(outcome.status_code):
+            if isinstance(outcome, Response) and outcome.status_code < 500 and outcome.status_code not in STATUSES:
                 return outcome
             decision = decide(policy, request, outcome, attempt=attempt)
             if decision.wait is None:
                 if isinstance(outcome, Response):
+                    if not failed(outcome.status_code):
+                        return outcome
                     raise status_error(outcome, after=decision.reason)
                 if decision.reason:
                     outcome.args = (f"{outcome}{decision.reason}",)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -17,8 +17,11 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
-from secoda_async.network.limit import Gate, Limit
-from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.endpoint import Endpoint
+from secoda_async.network.gate import Gate, Key
+from secoda_async.network.limit import Limit
+from secoda_async.network.message import Options, Request, Response, Transport
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.transport import AiohttpTransport
 from secoda_async.settings import RateLimit, Timeout
 from tests.server import serve
@@ -232,27 +235,28 @@ def test_a_burst_leaves_at_one_moment_and_not_one_request_more() -> None:
 def test_a_request_cancelled_around_the_turn_of_its_grant_takes_no_slot_with_it(turns: int) -> None:
     async def play() -> list[str]:
         traffic = Traffic()
-        gate = Gate([], 1, traffic)
+        gate = Gate(1, traffic)
+        lane = gate.lane([Key([])])
         entered: list[str] = []
 
         async def enter(name: str) -> None:
-            await gate.enter()
+            await gate.enter(lane)
             entered.append(name)
 
-        await gate.enter()
+        await gate.enter(lane)
         second, third = asyncio.create_task(enter("second")), asyncio.create_task(enter("third"))
         await asyncio.sleep(0)
-        gate.leave()
+        gate.leave(lane)
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled = second.cancel()
         await asyncio.wait([second])
         if not cancelled:  # it had entered, and holds the slot that the third waits for
-            gate.leave()
+            gate.leave(lane)
         await third
         assert traffic.waiting == 0
-        gate.leave()
-        await gate.enter()
+        gate.leave(lane)
+        await gate.enter(lane)
         return entered
 
     entered = run_virtually(play())
@@ -261,10 +265,11 @@ def test_a_request_cancelled_around_the_turn_of_its_grant_takes_no_slot_with_it(
 
 def test_the_head_that_is_cancelled_passes_its_turn_on() -> None:
     async def play() -> float:
-        gate = Gate([RateLimit(1, per=10)], 1, Traffic())
-        await gate.enter()
-        gate.leave()
-        head, next_one = asyncio.create_task(gate.enter()), asyncio.create_task(gate.enter())
+        gate = Gate(1, Traffic())
+        lane = gate.lane([Key([RateLimit(1, per=10)])])
+        await gate.enter(lane)
+        gate.leave(lane)
+        head, next_one = asyncio.create_task(gate.enter(lane)), asyncio.create_task(gate.enter(lane))
         await asyncio.sleep(1)
         head.cancel()
         await next_one
@@ -362,6 +367,243 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
     assert len(source.arrivals) == 3
 
 
+class Call(NamedTuple):
+    arrival: float
+    service: float
+    path: str
+    weight: int
+
+
+PATHS = ("/", "/search", "/search/deep", "/other")
+calls = st.builds(Call, arrival=seconds, service=seconds, path=st.sampled_from(PATHS), weight=st.integers(1, 4))
+wide_limits = st.builds(RateLimit, st.integers(4, 12), per=st.sampled_from([0.5, 1.0, 10.0]))
+
+
+def weighing(path: str, weight: int) -> Request:
+    return get(HOST + path)._replace(options=Options(weight=weight))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    limits=st.dictionaries(
+        st.sampled_from(["one.example", "one.example/search", "one.example/search/**", "GET one.example/*"]),
+        wide_limits,
+    ),
+    slots=st.integers(1, 6),
+    plan=st.lists(calls, min_size=1, max_size=40),
+)
+def test_every_key_that_matches_holds_by_weight_and_nobody_starves(
+    limits: dict[str, RateLimit], slots: int, plan: list[Call]
+) -> None:
+    plan = sorted(plan, key=lambda call: call.arrival)
+    source = Source(service=lambda _: 0.05)
+    sent: list[tuple[float, Call]] = []
+
+    class Noting(Source):
+        @override
+        async def send(self, request: Request) -> Response:
+            sent.append((now(), Call(0, 0, request.url.path, request.options.weight)))
+            return await source.send(request)
+
+    async def one(limit: Limit, call: Call) -> None:
+        await asyncio.sleep(call.arrival)
+        await limit.send(weighing(call.path, call.weight))
+
+    async def play() -> None:
+        limit = limited(Noting(), limits, slots=slots)
+        async with asyncio.TaskGroup() as group:
+            for call in plan:
+                group.create_task(one(limit, call))
+
+    run_virtually(play())
+    assert len(sent) == len(plan)
+    assert source.peak <= slots
+    for name, each in limits.items():
+        endpoint = Endpoint.parse(name, setting="test")
+        mine = [(time, call) for time, call in sent if endpoint.matches("GET", URL(HOST + call.path))]
+        for start, _ in mine:
+            assert sum(call.weight for time, call in mine if start <= time < start + each.per) <= each.requests
+
+
+def test_a_heavy_request_is_not_starved_by_light_ones_that_keep_coming() -> None:
+    source = Source()
+    order: list[int] = []
+
+    async def one(limit: Limit, number: int, weight: int) -> None:
+        await asyncio.sleep(number * 0.1)
+        await limit.send(weighing("/", weight))
+        order.append(number)
+
+    async def play() -> None:
+        limit = limited(source, {"*": RateLimit(5)})
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(one(limit, number, 5 if number == 10 else 1))
+
+    run_virtually(play())
+    assert order == list(range(100))
+
+
+@pytest.mark.parametrize("limit", [RateLimit(100), RateLimit(100, burst=100), RateLimit(100, per=60), RateLimit(8)])
+def test_requests_of_a_weight_leave_as_many_times_more_rarely(limit: RateLimit) -> None:
+    source = Source()
+
+    async def play() -> None:
+        gate = limited(source, {"*": limit})
+        async with asyncio.TaskGroup() as group:
+            for _ in range(limit.requests + 1):
+                group.create_task(gate.send(weighing("/", 4)))
+
+    run_virtually(play())
+    times = source.times()
+    assert fullest_window(times, limit.per) <= limit.requests / 4
+    assert 4 * limit.per / (times[-1] - times[0]) >= 0.95
+
+
+def test_a_weight_that_can_never_pass_is_an_error_that_says_what_can() -> None:
+    async def play() -> None:
+        limit = limited(Source(), {"one.example": RateLimit(10), "one.example/search": RateLimit(3)})
+        await limit.send(weighing("/", 10))
+        with pytest.raises(ConfigurationError, match=r"weight=4 can never pass: its rate limit takes 3"):
+            await limit.send(weighing("/search", 4))
+
+    run_virtually(play())
+
+
+def test_a_path_with_a_limit_of_its_own_holds_up_only_itself_and_counts_for_its_host() -> None:
+    source = Source()
+
+    async def play() -> None:
+        limits = {"one.example": RateLimit(10), "GET one.example/search": RateLimit(1, per=10)}
+        await send_many(limited(source, limits), [f"{HOST}/search"] * 3 + [f"{HOST}/tables"] * 17)
+
+    run_virtually(play())
+    assert max(source.times(f"{HOST}/tables")) < 2
+    first, second, third = source.times(f"{HOST}/search")
+    assert min(second - first, third - second) >= 10
+    assert fullest_window(source.times(), 1.0) <= 10
+
+
+def test_a_path_without_a_declared_host_has_its_limit_and_the_host_none() -> None:
+    source = Source()
+
+    async def play() -> Limit:
+        limit = limited(source, {"one.example/search": RateLimit(1, per=10), "POST one.example": RateLimit(1)})
+        await send_many(limit, [f"{HOST}/search"] * 2 + [f"{HOST}/tables"] * 17)
+        return limit
+
+    assert run_virtually(play()).unmatched == ["POST one.example"]
+    assert max(source.times(f"{HOST}/tables")) < 0.1
+    assert max(source.times(f"{HOST}/search")) >= 10
+
+
+def test_a_refusal_of_one_path_pauses_that_path_only() -> None:
+    source = Source(answer=lambda order: (429, {"Retry-After": "30"}) if order == 0 else (200, {}))
+
+    async def play() -> None:
+        limit = limited(source, {"one.example/search": RateLimit(100)})
+        await send_many(limit, [f"{HOST}/search"])
+        await send_many(limit, [f"{HOST}/search", f"{HOST}/tables"])
+
+    run_virtually(play())
+    assert max(source.times(f"{HOST}/tables")) < 1
+    assert max(source.times(f"{HOST}/search")) >= 30
+
+
+def quota(remaining: int, reset: float) -> dict[str, str]:
+    return {"X-RateLimit-Remaining": f"{remaining}", "X-RateLimit-Reset": f"{reset}"}
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 200])
+@pytest.mark.parametrize("limits", [{}, {"*": RateLimit(1000)}])
+def test_what_a_server_says_is_left_is_never_exceeded(at_once: int, limits: Any) -> None:
+    """A fixed window of 50 in 10 s, told in every answer; nobody is refused, whoever overtakes whom."""
+    counts: dict[int, int] = {}
+    jitter = random.Random(1)
+
+    def answer(_: int) -> tuple[int, dict[str, str]]:
+        window = int(now() // 10)
+        counts[window] = counts.get(window, 0) + 1
+        return 200, quota(max(0, 50 - counts[window]), (window + 1) * 10 - now())
+
+    source = Source(service=lambda _: 0.001 + jitter.random() * 0.2, answer=answer)
+
+    async def play() -> None:
+        await limited(source, limits).send(get(HOST))
+        await send_many(limited(source, limits, slots=at_once), [HOST] * 199)
+
+    run_virtually(play())
+    full = sorted(counts.items())
+    # Before the first answer nothing is known, so as many as there are slots may be on their way.
+    assert all(count <= 50 for _, count in full[1:]), full
+    assert full[0][1] <= max(50, at_once)
+
+
+def test_a_quota_that_is_used_up_pauses_the_whole_host_until_its_reset_and_no_longer() -> None:
+    source = Source(answer=lambda order: (200, quota(0, 20)) if order == 0 else (200, {}))
+
+    async def play() -> None:
+        limit = limited(source, {})
+        await send_many(limit, [HOST])
+        await send_many(limit, [f"{HOST}/other"] * 10)
+
+    run_virtually(play())
+    others = source.times(f"{HOST}/other")
+    assert min(others) >= 20
+    assert max(others) < 20.1
+
+
+def test_a_quota_never_raises_what_was_declared() -> None:
+    source = Source(answer=lambda _: (200, quota(10_000, 1)))
+
+    async def play() -> None:
+        await send_many(limited(source, {"*": RateLimit(10)}), [HOST] * 41)
+
+    run_virtually(play())
+    assert fullest_window(source.times(), 1.0) <= 10
+
+
+def test_a_reset_further_off_than_is_obeyed_stops_nobody() -> None:
+    source = Source(answer=lambda _: (200, quota(0, 301)))
+
+    async def play() -> float:
+        limit = limited(source, {})
+        await send_many(limit, [HOST])
+        await send_many(limit, [HOST] * 3)
+        return now()
+
+    assert run_virtually(play()) < 1
+
+
+def test_a_streamed_answer_keeps_its_slot_until_it_is_closed() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def close() -> None:
+        return
+
+    class Streaming(Source):
+        @override
+        async def send(self, request: Request) -> Response:
+            await super().send(request)
+            return StreamedResponse(request, 200, pieces=pieces(), close=close)
+
+    source = Streaming()
+
+    async def play() -> None:
+        limit = limited(source, {}, slots=1)
+        reply = await limit.send(get(HOST))
+        waiting = asyncio.create_task(limit.send(get(HOST)))
+        await asyncio.sleep(1)
+        assert len(source.arrivals) == 1
+        await reply.aclose()
+        await reply.aclose()
+        await (await waiting).aclose()
+        assert len(source.arrivals) == 2
+
+    run_virtually(play())
+
+
 @pytest.mark.parametrize(
     ("key", "url", "matches"),
     [
@@ -427,17 +669,37 @@ def test_a_key_without_port_is_one_budget_for_all_ports_and_a_star_one_for_each_
 @pytest.mark.parametrize(
     "key",
     [
-        *("", "https://a.example", "a.example/path", "user@a.example", "a b", "a.example\n", "*.example", "["),
-        *("a.example:port", "a.example:99999", "::1", 5, None),
+        *(
+            "",
+            "https://a.example",
+            "user@a.example",
+            "a b",
+            "a.example\n",
+            "*.example",
+            "[",
+            "/path",
+            "GET ",
+            "GET /path",
+        ),
+        *(
+            "a.example:port",
+            "a.example:99999",
+            "::1",
+            5,
+            None,
+            "get a.example",
+            "GET POST a.example",
+            "GET https://a.example",
+        ),
     ],
 )
 def test_what_is_no_key_is_refused_with_what_a_key_is(key: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"rate_limits: .* is no host; use a host, host:port or \"\*\""):
+    with pytest.raises(ConfigurationError, match=r"rate_limits: .* is no host; use a host, host:port or \"\*\", "):
         limited(Source(), {key: RateLimit(1)})
 
 
 def test_two_spellings_of_one_host_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"rate_limits: .*A\.example.*same host"):
+    with pytest.raises(ConfigurationError, match=r"rate_limits: .*A\.example.*the same"):
         limited(Source(), {"a.example": RateLimit(1), "A.example": RateLimit(2)})
 
 

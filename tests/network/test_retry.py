@@ -26,8 +26,8 @@ from secoda_async.errors import (
     TransportError,
 )
 from secoda_async.network.message import Options, Request, Response, Transport
+from secoda_async.network.rate_headers import parse_retry_after
 from secoda_async.network.retry import Retry, decide
-from secoda_async.network.retry_after import parse_retry_after
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy
 from tests.virtual_time import run_virtually

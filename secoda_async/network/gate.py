@@ -1,0 +1,241 @@
+"""The gate of one host: who waits, how many slots are taken, what each declared key has seen.
+
+A request that waits stands in the queue of its lane: those to which the same keys apply. It leaves when a slot is free,
+every window of every key has room, the pacers agree and no server asked for a pause, all at the same moment; nothing
+is held while waiting. (A gate and then a slot lets grants pile up in front of the slots, which then leave at once.)
+Heads leave in the order in which they came, and none takes room of a key for which an earlier one waits, so a request
+of large weight is not starved; one that waits for a key that others do not share holds up only its own lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from secoda_async.counters import Traffic
+from secoda_async.errors import ConfigurationError
+from secoda_async.network.rate_headers import Quota
+from secoda_async.network.window import Window
+from secoda_async.settings import RateLimit
+
+_SAME_PERIOD: Final = 1.5  # seconds: resets are told in whole ones, so those of one period differ by that much
+
+
+class Key:
+    """What one key of ``rate_limits`` has seen on one host: its windows, and what the server said of it."""
+
+    def __init__(self, limits: Iterable[RateLimit], name: str = "") -> None:
+        self.name = name
+        self._windows = [Window(limit) for limit in limits]
+        self.most = min((window.size for window in self._windows), default=None)
+        """Weight of the heaviest request that can ever pass; None: any."""
+        self._not_before = -math.inf
+        self._outstanding = 0
+        self._quota: _Period | None = None
+
+    def opens_at(self, now: float, weight: int) -> float:
+        """When a request of this weight may pass; infinity where an answer has to come first."""
+        moment = max(now, self._not_before)
+        for window in self._windows:
+            moment = max(moment, window.opens_at(now, weight))
+        if self._quota is not None:
+            moment = max(moment, self._quota.opens_at(now, self._outstanding, weight))
+        return moment
+
+    def grant(self, now: float, weight: int) -> None:
+        """Count a request that leaves."""
+        for window in self._windows:
+            window.grant(now, weight)
+        self._outstanding += weight
+
+    def end(self, weight: int) -> None:
+        """Count a request that ended."""
+        self._outstanding -= weight
+
+    def pause(self, until: float) -> None:
+        """Let nothing pass before then: a server asked for it."""
+        self._not_before = max(self._not_before, until)
+
+    def heed(self, quota: Quota | None, now: float) -> None:
+        """Take note of what an answer says is left, None where it says nothing. It only lowers what was declared."""
+        known = self._quota
+        if quota is None:
+            if known is not None and known.assumed:
+                self._quota = None
+        elif known is None or known.assumed or now + quota.reset > known.reset + _SAME_PERIOD:
+            self._quota = _Period(quota.remaining, now + quota.reset, quota.reset)
+        else:
+            known.take(quota.remaining, now + quota.reset)
+
+
+class _Period:
+    """What is left of a server's limit until its reset, as far as its answers say."""
+
+    def __init__(self, remaining: int, reset: float, length: float) -> None:
+        self._remaining = remaining
+        self._most = remaining + 1
+        self._length = length
+        self.reset = reset
+        self.assumed = False
+        """Whether no answer has told of this period, so that it is taken for one like the last."""
+
+    def take(self, remaining: int, reset: float) -> None:
+        """Take in another answer; they overtake one another, so the least of one period is the latest."""
+        self._remaining = min(self._remaining, remaining)
+        self._most = max(self._most, remaining + 1)
+        self.reset = max(self.reset, reset)
+
+    def opens_at(self, now: float, outstanding: int, weight: int) -> float:
+        """When there is room for this weight; what has not been answered may not be in the server's count yet."""
+        if now >= self.reset:
+            self._remaining, self.reset, self.assumed = self._most, now + self._length, True
+        if self._remaining - outstanding >= weight or (not outstanding and self.assumed):
+            return now
+        return math.inf if self._remaining >= weight else self.reset
+
+
+class Lane:
+    """The queue of those requests of a host to which the same keys apply."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self.keys = tuple(keys)
+        """The last is the most precise one."""
+        sizes = [key.most for key in keys if key.most is not None]
+        self.most = min(sizes, default=None)
+        self.queue: deque[Turn] = deque()
+
+    def opens_at(self, now: float, weight: int) -> float:
+        """When a request of this weight may pass all keys."""
+        moment = now
+        for key in self.keys:
+            opens = key.opens_at(now, weight)
+            moment = max(moment, opens)
+        return moment
+
+
+class Turn(NamedTuple):
+    """A request that waits."""
+
+    came: int
+    """Its place among all that wait at the gate."""
+    weight: int
+    admitted: asyncio.Future[None]
+
+
+class Gate:
+    """One host's slots, and the lanes to them."""
+
+    def __init__(self, slots: int, traffic: Traffic) -> None:
+        self._slots = slots
+        self._traffic = traffic
+        self._taken = 0
+        self._came = 0
+        self._waiting = 0
+        self._lanes: list[Lane] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def lane(self, keys: Sequence[Key]) -> Lane:
+        """A new way in, under these keys."""
+        lane = Lane(keys)
+        self._lanes.append(lane)
+        return lane
+
+    async def enter(self, lane: Lane, weight: int = 1) -> None:
+        """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`.
+
+        Raises ConfigurationError for a weight that a limit can never let pass.
+        """
+        if weight != 1 and lane.most is not None and weight > lane.most:
+            raise ConfigurationError(
+                f"weight={weight} can never pass: its rate limit takes {lane.most}; lower it, or raise the limit"
+            )
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not self._waiting and self._taken < self._slots and lane.opens_at(now, weight) <= now:
+            self._grant(lane, now, weight)
+            return
+        self._came += 1
+        turn = Turn(self._came, weight, loop.create_future())
+        lane.queue.append(turn)
+        self._waiting += 1
+        self._admit()
+        self._traffic.waiting += 1
+        try:
+            await turn.admitted
+        except asyncio.CancelledError:
+            if turn.admitted.cancelled():
+                self._admit()  # it may have been the head that the timer was set for
+            else:
+                self.leave(lane, weight)  # it was let go in the same moment
+            raise
+        finally:
+            self._traffic.waiting -= 1
+            self._traffic.waited += loop.time() - now
+
+    def leave(self, lane: Lane, weight: int = 1) -> None:
+        """Give the slot back."""
+        self._taken -= 1
+        for key in lane.keys:
+            key.end(weight)
+        if self._waiting:
+            self._admit()
+
+    def _grant(self, lane: Lane, now: float, weight: int) -> None:
+        self._taken += 1
+        for key in lane.keys:
+            key.grant(now, weight)
+
+    def _admit(self) -> None:
+        """Let go of every request whose turn has come, and set the timer for the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._taken < self._slots:
+            now = loop.time()
+            lane, moment = self._next(now)
+            if lane is None:
+                if moment < math.inf:
+                    self._timer = loop.call_at(moment, self._admit)
+                return
+            turn = lane.queue.popleft()
+            self._waiting -= 1
+            self._grant(lane, now, turn.weight)
+            turn.admitted.set_result(None)
+
+    def _next(self, now: float) -> tuple[Lane | None, float]:
+        """The lane whose head may leave now; else None and when to look again, infinity where nobody waits."""
+        if len(self._lanes) == 1:
+            only = self._lanes[0]
+            self._drop_cancelled(only)
+            if not only.queue:
+                return None, math.inf
+            moment = only.opens_at(now, only.queue[0].weight)
+            return (only if moment <= now else None), moment
+        moment = math.inf
+        awaited: set[Key] = set()
+        for lane in self._in_order():
+            weight = lane.queue[0].weight
+            closed = [key for key in lane.keys if key.opens_at(now, weight) > now]
+            if not closed and awaited.isdisjoint(lane.keys):
+                return lane, now
+            moment = min(moment, lane.opens_at(now, weight)) if closed else moment
+            awaited.update(closed)
+        return None, moment
+
+    def _in_order(self) -> list[Lane]:
+        """The lanes in which somebody waits, by who came first."""
+        for lane in self._lanes:
+            self._drop_cancelled(lane)
+        waiting = [lane for lane in self._lanes if lane.queue]
+        if len(waiting) > 1:
+            waiting.sort(key=lambda lane: lane.queue[0].came)
+        return waiting
+
+    def _drop_cancelled(self, lane: Lane) -> None:
+        while lane.queue and lane.queue[0].admitted.done():
+            lane.queue.popleft()
+            self._waiting -= 1
