@@ -177,7 +177,7 @@ class Settings:
     rate_limits: Mapping[str, RateLimit | Iterable[RateLimit]] = field(default_factory=dict)
     """Limits by ``[METHOD ]host[:port][/path]``; ``"*"`` is a limit for each other host. Several in a list all hold.
 
-    In a path ``*`` or ``{name}`` is one segment, ``**`` at its end any number; such a limit holds besides the host's."""
+    In a path ``*`` or ``{name}`` is one segment, a last ``**`` any number; such a limit holds besides the host's."""
     allowed_hosts: Iterable[str] | None = None
     """Hosts that may be asked, as ``host``, ``host:port`` or ``*.domain``; None: all. Redirects are held to it too."""
     concurrency: int = 16
