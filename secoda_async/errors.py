@@ -12,8 +12,9 @@ SecodaAsyncError
 │   │   ├── RequestTimeoutError   … … the exchange took too long
 │   │   ├── BrokenExchangeError   … … the connection broke, or the answer was malformed
 │   │   └── BodyTooLargeError     … … the body is over the cap
+│   ├── CircuitOpenError          … the host has not answered for a while, so it was not asked
 │   ├── RedirectError             … a redirect that must not be followed
-│   ├── OriginError               … a host that is not allowed
+│   ├── OriginError               … a host or an endpoint that is not allowed
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
 │       └── DecodeError           … … its body is not what it was read as
@@ -98,12 +99,16 @@ class BodyTooLargeError(TransportError):
     """Raised when a decoded body is over the cap."""
 
 
+class CircuitOpenError(RequestError):
+    """Raised when a request is not sent because the last ones to its host had no answer."""
+
+
 class RedirectError(RequestError):
     """Raised when a redirect is not followed: too many, a foreign scheme, a body for another origin."""
 
 
 class OriginError(RequestError):
-    """Raised when a request, or a redirect, would go to a host that is not among ``allowed_hosts``."""
+    """Raised when a request, or a redirect, would go where ``allowed_hosts`` or ``endpoints`` do not allow it."""
 
 
 class ResponseError(RequestError):

@@ -180,6 +180,11 @@ class Settings:
     In a path ``*`` or ``{name}`` is one segment, a last ``**`` any number; such a limit holds besides the host's."""
     allowed_hosts: Iterable[str] | None = None
     """Hosts that may be asked, as ``host``, ``host:port`` or ``*.domain``; None: all. Redirects are held to it too."""
+    endpoints: Iterable[str] | None = None
+    """What the integration talks to, as Secoda's permission form asks: ``[METHOD ]host[:port][/path]`` each, with
+    ``*``, ``{name}`` or a last ``**`` in a path. A request elsewhere is a finding; None: nothing is declared."""
+    enforce_endpoints: bool = False
+    """Refuse whatever is none of ``endpoints``, redirects and next pages included, before it is sent."""
     concurrency: int = 16
     """Requests in flight at once to one host. Small servers break under 32."""
     retry: RetryPolicy | None = RetryPolicy()
@@ -208,13 +213,22 @@ class Settings:
             isinstance(self.rate_limits, Mapping),
             f"rate_limits must be a dictionary from host to RateLimit, not {self.rate_limits!r}",
         )
-        hosts = self.allowed_hosts
-        if hosts is not None:
-            _require(
-                isinstance(hosts, Iterable) and not isinstance(hosts, str | Mapping),
-                f"allowed_hosts must be a list of hosts, or None, not {hosts!r}",
-            )
-            object.__setattr__(self, "allowed_hosts", tuple(hosts))  # an iterator would be used up by the first run
+        for name in ("allowed_hosts", "endpoints"):
+            values = getattr(self, name)
+            if values is not None:
+                _require(
+                    isinstance(values, Iterable) and not isinstance(values, str | Mapping),
+                    f"{name} must be a list of strings, or None, not {values!r}",
+                )
+                object.__setattr__(self, name, tuple(values))  # an iterator would be used up by the first run
+        _require(
+            isinstance(self.enforce_endpoints, bool),
+            f"enforce_endpoints must be True or False, not {self.enforce_endpoints!r}",
+        )
+        _require(
+            self.endpoints is not None or not self.enforce_endpoints,
+            "enforce_endpoints needs endpoints: the list of what the integration talks to",
+        )
         limits = {key: as_limits(key, value) for key, value in self.rate_limits.items()}
         object.__setattr__(self, "rate_limits", limits)
         _require(

@@ -33,6 +33,8 @@ BAD = [
     *((Settings, "timeout", value) for value in ["3", True, [], UNSET]),
     *((Settings, "verify", value) for value in [None, 1, "", Path("ca.pem")]),
     *((Settings, "allowed_hosts", value) for value in [5, "a.example", {"a": 1}]),
+    *((Settings, "endpoints", value) for value in [5, "a.example", {"a": 1}]),
+    *((Settings, "enforce_endpoints", value) for value in [1, "yes", None]),
     *((Settings, "allow_losses", value) for value in [None, 1, "yes"]),
     *((Settings, "state_dir", value) for value in [5, "", True, b"x"]),
     *(
@@ -127,3 +129,8 @@ def test_limits_are_kept_as_they_were_when_they_were_given() -> None:
 
 def test_a_state_dir_may_be_text() -> None:
     assert Settings(state_dir="runs").state_dir == Path("runs")  # type: ignore[arg-type]  # text is taken for a Path
+
+
+def test_endpoints_can_only_be_enforced_where_they_are_declared() -> None:
+    with pytest.raises(ConfigurationError, match="enforce_endpoints needs endpoints"):
+        Settings(enforce_endpoints=True)

@@ -96,6 +96,10 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             help="Deliver although something was lost. Secoda removes what is missing from an upload. Exit status 6.",
         ),
     ] = False,
+    enforce_endpoints: Annotated[
+        bool,
+        typer.Option("--enforce-endpoints", help="Refuse requests to what the integration's endpoints do not name."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
 ) -> None:
@@ -111,6 +115,7 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             "state_dir": state_dir,
             "concurrency": concurrency,
             "allow_losses": allow_losses or None,
+            "enforce_endpoints": enforce_endpoints or None,
         }
         given = {name: value for name, value in settings.items() if value is not None}
         integration = found(credentials=credentials, **given)

@@ -18,6 +18,7 @@ from secoda_async.errors import (
 )
 from secoda_async.findings import Findings
 from secoda_async.network.auth import Sign, as_auth
+from secoda_async.network.breaker import Breaker
 from secoda_async.network.encode import (
     FORM_TYPE,
     JSON_TYPE,
@@ -84,7 +85,7 @@ def _never() -> bool:
 
 
 class Client:
-    """One side's requests: redirect ▸ origins ▸ retry ▸ limit ▸ sign ▸ transport, with one pool of connections.
+    """One side's requests: redirect ▸ origins ▸ breaker ▸ retry ▸ limit ▸ sign ▸ transport, with one connection pool.
 
     Usage: ``async with Client(settings, ...) as client: reply = await client.request("GET", url)``.
 
@@ -126,7 +127,15 @@ class Client:
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
         )
-        self._chain: Transport = Redirect(Origins(Retry(self._limit, retry, traffic, log), settings.allowed_hosts))
+        breaker = Breaker(Retry(self._limit, retry, traffic, log), log)
+        origins = Origins(
+            breaker,
+            settings.allowed_hosts,
+            settings.endpoints,
+            enforced=settings.enforce_endpoints,
+            undeclared=self._find_undeclared,
+        )
+        self._chain: Transport = Redirect(origins)
 
     async def __aenter__(self) -> Self:
         return self
@@ -222,6 +231,11 @@ class Client:
             self._findings.find("optional-request-failed", str(error), str(error))
         else:
             self._findings.lose(str(error), request=True)
+
+    def _find_undeclared(self, request: Request) -> None:
+        subject = self._redact(f"{request.method} {request.url.with_query(None)}")
+        message = f"{subject} is none of the declared endpoints; declare it, or --enforce-endpoints would refuse it"
+        self._findings.find("undeclared-endpoint", subject, message)
 
     def _on_error(self, error: RequestError) -> None:
         # A status that was returned is the caller's to judge; a body that cannot be read is missing data.

@@ -1,13 +1,14 @@
-"""Refuses what would go to a host that is not allowed, before it is sent."""
+"""Refuses what would go to a host or an endpoint that is not allowed, before it is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from typing_extensions import override
 from yarl import URL
 
 from secoda_async.errors import OriginError
+from secoda_async.network.endpoint import Endpoint
 from secoda_async.network.hosts import names_of, normal_host
 from secoda_async.network.message import Layer, Request, Response, Transport
 
@@ -18,10 +19,20 @@ class Origins(Layer):
     """Lets a request pass whose host is allowed; it stands below the redirects, so each hop is looked at.
 
     ``allowed`` holds ``host``, ``host:port`` or ``*.domain`` (every host below the domain, not the domain itself); None
-    allows all. Raises OriginError for any other host, and ConfigurationError for what names no host.
+    allows all. ``endpoints`` is what the integration says it talks to, as `Endpoint`; another is refused where they are
+    ``enforced``, else ``undeclared`` is told of it. Raises OriginError for what is refused, and ConfigurationError for
+    what names no host.
     """
 
-    def __init__(self, inner: Transport, allowed: Iterable[str] | None) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        allowed: Iterable[str] | None,
+        endpoints: Iterable[str] | None = None,
+        *,
+        enforced: bool = False,
+        undeclared: Callable[[Request], None] | None = None,
+    ) -> None:
         super().__init__(inner)
         self._all = allowed is None
         self._names: set[str] = set()
@@ -31,6 +42,10 @@ class Origins(Layer):
                 self._domains.append(f".{_normal(name.removeprefix(_BELOW))}")
             else:
                 self._names.add(_normal(name))
+        self._endpoints = [Endpoint.parse(text, setting="endpoints") for text in endpoints or ()]
+        self._any_endpoint = endpoints is None
+        self._enforced = enforced
+        self._undeclared = undeclared
 
     @override
     async def send(self, request: Request) -> Response:
@@ -39,6 +54,15 @@ class Origins(Layer):
             raise OriginError(
                 f"{request} was not sent: its host is not among allowed_hosts ({allowed})", request=request
             )
+        if not self._any_endpoint and not any(one.matches(request.method, request.url) for one in self._endpoints):
+            if self._enforced:
+                raise OriginError(
+                    f"{request} was not sent: it is none of the {len(self._endpoints)} declared endpoints; add "
+                    f'"{_as_endpoint(request)}" to endpoints if it is meant',
+                    request=request,
+                )
+            if self._undeclared is not None:
+                self._undeclared(request)
         return await self._inner.send(request)
 
     def _allows(self, url: URL) -> bool:
@@ -48,6 +72,10 @@ class Origins(Layer):
             or exact in self._names
             or any(name.endswith(domain) for domain in self._domains for name in (exact, host))
         )
+
+
+def _as_endpoint(request: Request) -> str:
+    return f"{request.method} {request.url.raw_authority.rpartition('@')[2]}{request.url.raw_path}"
 
 
 def _normal(name: object) -> str:

@@ -93,3 +93,43 @@ async def test_a_redirect_to_a_host_that_is_not_allowed_is_refused_before_it_is_
     assert asked == []
     assert made.report is not None
     assert (made.report.source.attempts, made.report.loss_count) == (1, 1)
+
+
+async def test_an_enforced_endpoint_list_lets_nothing_else_pass() -> None:
+    seen = Seen()
+    origins = Origins(seen, None, ["GET api.example/tables/{id}", "login.example"], enforced=True)
+    for method, url in (("GET", "https://api.example/tables/7?q=1"), ("POST", "https://login.example/token")):
+        await origins.send(Request(method, URL(url)))
+    for method, url, wanted in (
+        ("DELETE", "https://api.example/tables/7", "DELETE api.example/tables/7"),
+        ("GET", "https://user:secret@api.example:8443/tables?key=1", "GET api.example:8443/tables"),
+        ("GET", "https://evil.example/tables/7", "GET evil.example/tables/7"),
+    ):
+        with pytest.raises(OriginError, match="none of the 2 declared endpoints") as caught:
+            await origins.send(Request(method, URL(url)))
+        assert f'add "{wanted}" to endpoints' in str(caught.value)
+    assert len(seen.urls) == 2
+
+
+async def test_a_request_to_no_declared_endpoint_is_a_finding_and_a_refusal_where_they_are_enforced() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.path == "/moved":
+            raise web.HTTPFound("/elsewhere")
+        return web.json_response({})
+
+    async with serve(handle) as url:
+        host = url.removeprefix("http://")
+
+        async def extract(self: Any) -> None:
+            await self.http_get("/tables/7?page=1")
+            await self.http_get("/tables/8?page=1")
+            await self.http_get("/moved", follow_redirects=True)
+
+        endpoints = [f"GET {host}/tables/{{id}}", f"{host}/moved"]
+        report = await integration(extract, base_url=url, endpoints=endpoints).run(MemorySink())
+        assert [(f.code, f.subject, f.count) for f in report.findings] == [
+            ("undeclared-endpoint", f"GET {url}/elsewhere", 1)
+        ]
+        strict = integration(extract, base_url=url, endpoints=endpoints, enforce_endpoints=True)
+        with pytest.raises(OriginError, match=r"/elsewhere was not sent"):
+            await strict.run(MemorySink())
