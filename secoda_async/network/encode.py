@@ -11,14 +11,13 @@ import orjson
 from yarl import URL
 
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.origin import is_valid
 from secoda_async.redact import Redactor
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 JSON_TYPE: Final = "application/json"
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# A string of these alone is a URL as it stands, and is sent byte for byte.
-_VALID: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _VALID_QUERY: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 
 
@@ -34,7 +33,7 @@ class BaseUrl:
         if not base_url:
             return
         try:
-            base = URL(base_url, encoded=_VALID.fullmatch(base_url) is not None)
+            base = URL(base_url, encoded=is_valid(base_url))
             names_a_host = bool(base.raw_host)  # read here, since only this parses host and port
         except ValueError:
             base, names_a_host = URL(), False
@@ -48,7 +47,7 @@ class BaseUrl:
 
     def resolve(self, url: str) -> URL:
         """The absolute URL. Raises ValueError, with the reason, where there is none."""
-        valid = _VALID.fullmatch(url) is not None
+        valid = is_valid(url)
         if _SCHEME.match(url) is None and not url.startswith("//"):
             if self._base is None:
                 raise ValueError("a relative URL needs a base_url; set it on the class or in the constructor")

@@ -6,14 +6,13 @@ from typing import Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
-from yarl import URL
 
 from secoda_async.errors import RedirectError
 from secoda_async.network.message import Layer, Request, Response
+from secoda_async.network.origin import aimed_at, target_of
 
 _MOST_HOPS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent"})
 _OF_THE_BODY: Final = (
     "Content-Type",
     "Content-Encoding",
@@ -47,27 +46,14 @@ class Redirect(Layer):
 
 
 def _next_request(request: Request, response: Response) -> Request:
-    location = response.headers["Location"]
-    try:
-        target = request.url.join(URL(location)).with_fragment(None)
-    except ValueError:
-        raise RedirectError(f"{request} was redirected to {location!r}, which is no URL", request=request) from None
-    if target.scheme not in ("http", "https") or not target.raw_host:
-        raise RedirectError(f"{request} was redirected to {target}; only http and https are followed", request=request)
     method, body, headers = request.method, request.body, CIMultiDict(request.headers)
     status = response.status_code
     if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
         method, body = "GET", None
         for name in _OF_THE_BODY:
             headers.popall(name, None)
-    options = request.options
-    if target.origin() != request.url.origin():
-        if body is not None:
-            raise RedirectError(
-                f"{request} was redirected with its body to another origin, {target.origin()}; "
-                "send it there yourself if that is meant",
-                request=request,
-            )
-        headers = CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _HARMLESS)
-        options = options._replace(auth=None)
-    return request._replace(method=method, url=target, body=body, headers=headers, options=options)
+    try:
+        target = target_of(request.url, response.headers["Location"])
+        return aimed_at(request._replace(method=method, body=body, headers=headers), target)
+    except ValueError as exc:
+        raise RedirectError(f"{request} was redirected to {exc}", request=request) from None

@@ -117,7 +117,7 @@ def test_a_redirect_without_location_is_an_answer() -> None:
         ("?page=2", "http://a.example/dir/one?page=2"),
         ("//a.example/two", "http://a.example/two"),
         ("http://a.example/two#part", "http://a.example/two"),
-        ("http://A.EXAMPLE/two", "http://a.example/two"),
+        ("http://A.EXAMPLE/two", "http://A.EXAMPLE/two"),
         ("/tw o?q=ä", "http://a.example/tw%20o?q=%C3%A4"),
         ("/a%2Fb?c=%2F", "http://a.example/a%2Fb?c=%2F"),
     ],
@@ -126,8 +126,7 @@ def test_a_location_is_read_against_where_it_came_from(location: str, target: st
     url = "http://a.example/dir/one"
     site = Site({url: (302, location)})
     response = follow(site, url=url, headers={"Token": "t"})
-    assert response.url == str(site.seen[1].url)
-    assert str(site.seen[1].url).removesuffix("?c=/") in (target, target.removesuffix("?c=%2F"))
+    assert response.url == str(site.seen[1].url) == target, "byte for byte, where it is a URL as it stands"
     assert site.seen[1].headers["Token"] == "t", "the same origin, whatever its spelling"
 
 
@@ -163,7 +162,7 @@ def test_credentials_do_not_come_back_once_another_origin_was_passed() -> None:
 @pytest.mark.parametrize("body", [b"data", Upload()])
 def test_a_body_never_goes_to_another_origin(location: str, body: Any) -> None:
     site = Site({START: (307, location)})
-    with pytest.raises(RedirectError, match=r"redirected with its body to another origin, https?://.*send it there"):
+    with pytest.raises(RedirectError, match=r"redirected to https?://.*, another origin, with a body; send it there"):
         follow(site, "POST", body=body)
     assert len(site.seen) == 1
 
