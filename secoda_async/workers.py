@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import inspect
 import math
@@ -11,11 +12,13 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
+from typing_extensions import override
 
 from secoda_async.errors import ConfigurationError
 
 T = TypeVar("T")
 R = TypeVar("R")
+ResultsT = TypeVar("ResultsT", bound="Results[Any]")
 Items = Iterable[T] | AsyncIterable[T]
 Worker = Callable[[T], Awaitable[R]]
 
@@ -27,7 +30,7 @@ class _End(Exception):  # noqa: N818 # no error: what an iterator raises at its 
     """Raised when there are no items left."""
 
 
-class _Source(Generic[T]):
+class Source(Generic[T]):
     """Gives one item at a time to whoever asks, from a sync or an async iterable."""
 
     def __init__(self, items: Items[T]) -> None:
@@ -55,7 +58,7 @@ class _Source(Generic[T]):
                 raise _End from None
 
 
-async def _each(source: _Source[T], worker: Worker[T, Any], size: int) -> None:
+async def each(source: Source[T], worker: Worker[T, Any], size: int) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
     errors: list[BaseException] = []
     async with anyio.create_task_group() as group:
@@ -97,16 +100,16 @@ class Workers:
     """
 
     def __init__(self, group: TaskGroup, concurrency: int) -> None:
-        self._group = group
+        self.group = group
         self._concurrency = concurrency
-        self._maps: list[Map[Any, Any]] = []
+        self._results: list[Results[Any]] = []
         self._calls: list[tuple[Coroutine[Any, Any, None], str]] = []
 
     def for_each(
         self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None
     ) -> Coroutine[Any, Any, None]:
         """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
-        call = _each(_Source(items), worker, self._checked(concurrency))
+        call = each(Source(items), worker, self.checked(concurrency))
         # Kept until it starts: without an `await` it would work on nothing, and nobody would know.
         self._calls = [one for one in self._calls if _is_unstarted(one[0])]
         self._calls.append((call, _name(worker)))
@@ -114,16 +117,19 @@ class Workers:
 
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete."""
-        mapped = Map(self._group, _Source(items), worker, self._checked(concurrency))
+        return self.keep(Map(self.group, Source(items), worker, self.checked(concurrency)))
+
+    def keep(self, results: ResultsT) -> ResultsT:
+        """Remember results, so that they are stopped and missed where nobody reads them to their end."""
         # The ended ones are let go, so that a run may map a million times.
-        self._maps = [one for one in self._maps if not one.ended]
-        self._maps.append(mapped)
-        return mapped
+        self._results = [one for one in self._results if not one.ended]
+        self._results.append(results)
+        return results
 
     async def aclose(self) -> list[str]:
         """Stop what was neither read to its end nor closed, or never awaited; a sentence for each that was wanted."""
-        wanted = [one.describe() for one in self._maps if one.is_wanted and not one.ended]
-        for one in self._maps:
+        wanted = [one.describe() for one in self._results if one.is_wanted and not one.ended]
+        for one in self._results:
             await one.aclose()
         for call, name in self._calls:
             if _is_unstarted(call):
@@ -132,11 +138,12 @@ class Workers:
         return wanted
 
     def stop(self) -> None:
-        """Stop all maps, without waiting for their workers."""
-        for one in self._maps:
+        """Stop all of it, without waiting."""
+        for one in self._results:
             one.stop()
 
-    def _checked(self, concurrency: int | None) -> int:
+    def checked(self, concurrency: int | None) -> int:
+        """The number of workers of a call. Raises ConfigurationError where it is none."""
         if concurrency is None:
             return self._concurrency
         if not isinstance(concurrency, int) or concurrency < 1:
@@ -174,51 +181,50 @@ def gave_up() -> bool:
     return mine is not None and not mine
 
 
-class Map(Generic[T, R]):
-    """Results as they complete; the first error ends the iteration and is raised by it.
+class Results(abc.ABC, Generic[R]):
+    """What a task of the run makes, read as it comes; the first error ends the iteration and is raised by it.
 
-    Usage: ``async for result in self.map(items, worker): ...``. Workers stay at most ``concurrency`` results ahead of
-    their reader. To leave early, say so: ``async with self.map(...) as results: ...`` or ``await results.aclose()``
-    stops the workers. A map that is left without it, or never iterated, is a loss of the run.
+    At most ``ahead`` results wait for their reader. To leave early, say so: ``async with ... as results: ...`` or
+    ``await results.aclose()`` stops the task. Results that are left without it, or never read, are a loss of the run.
     """
 
     # An object and no async generator: a task group inside a generator cancels its consumer when it is left early.
 
-    def __init__(self, group: TaskGroup, source: _Source[T], worker: Worker[T, R], size: int) -> None:
+    def __init__(self, group: TaskGroup, *, ahead: int) -> None:
         self._group = group
-        self._source = source
-        self._worker = worker
-        self._size = size
-        self._send, self._receive = anyio.create_memory_object_stream[R](size)
+        self._send, self._receive = anyio.create_memory_object_stream[R](ahead)
         self._scope = anyio.CancelScope()
         self._wanted = _Wanted(_wanted.get())
         self._error: BaseException | None = None
-        self._started = False
         self._stopped = anyio.Event()
-        self._yielded = 0
+        self.started = False
         self.ended = False
 
-    def __aiter__(self) -> Self:
-        return self
+    @abc.abstractmethod
+    async def _produce(self) -> None:
+        """Hand on every result; what is raised here is raised where the results are read."""
 
-    async def __anext__(self) -> R:
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """What was left undone, and what to do about it."""
+
+    async def receive(self) -> R:
+        """The next result. Raises StopAsyncIteration where there is none."""
         if self.ended:
             raise StopAsyncIteration
-        if not self._started:
+        if not self.started:
             self._start()
         try:
             try:
-                result = self._receive.receive_nowait()
+                return self._receive.receive_nowait()
             except anyio.WouldBlock:
-                result = await self._receive.receive()
+                return await self._receive.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.ended = True
             self._receive.close()
             if self._error is not None:
                 raise self._error from None
             raise StopAsyncIteration from None
-        self._yielded += 1
-        return result
 
     async def __aenter__(self) -> Self:
         return self
@@ -227,13 +233,13 @@ class Map(Generic[T, R]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the workers and wait for their end: the rest is not wanted. Calling it again does nothing."""
+        """Stop, and wait until all has stopped: the rest is not wanted. Calling it again does nothing."""
         self.stop()
-        if self._started:
+        if self.started:
             await self._stopped.wait()
 
     def stop(self) -> None:
-        """Stop the workers, without waiting for them."""
+        """Stop, without waiting for it."""
         self.ended = True
         self._wanted.closed = True
         self._scope.cancel()
@@ -245,18 +251,8 @@ class Map(Generic[T, R]):
         """Whether nobody said that the rest is not wanted."""
         return bool(self._wanted)
 
-    def describe(self) -> str:
-        """What was left undone."""
-        name = _name(self._worker)
-        if not self._started:
-            return f"map({name}) was never iterated, so none of its items was worked on; use `async for` or for_each"
-        return (
-            f"map({name}) was left after {self._yielded} results; read it to its end, or close it with "
-            "`async with self.map(...)` or `await results.aclose()` where the rest is not wanted"
-        )
-
     def _start(self) -> None:
-        self._started = True
+        self.started = True
         token = _wanted.set(self._wanted)
         try:
             self._group.start_soon(self._run, name=WORKER_TASK)
@@ -266,7 +262,7 @@ class Map(Generic[T, R]):
     async def _run(self) -> None:
         with self._send, self._scope:
             try:
-                await _each(self._source, self._work, self._size)
+                await self._produce()
             except (Exception, asyncio.CancelledError) as exc:  # raised where the results are read
                 if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                     raise
@@ -274,9 +270,49 @@ class Map(Generic[T, R]):
             finally:
                 self._stopped.set()
 
-    async def _work(self, item: T) -> None:
-        result = await self._worker(item)
+    async def _hand_on(self, result: R) -> None:
         try:
             self._send.send_nowait(result)
         except anyio.WouldBlock:
             await self._send.send(result)
+
+
+class Map(Results[R], Generic[T, R]):
+    """Results as they complete; the first error ends the iteration and is raised by it.
+
+    Usage: ``async for result in self.map(items, worker): ...``. Workers stay at most ``concurrency`` results ahead of
+    their reader. To leave early, say so: ``async with self.map(...) as results: ...`` or ``await results.aclose()``
+    stops the workers. A map that is left without it, or never iterated, is a loss of the run.
+    """
+
+    def __init__(self, group: TaskGroup, source: Source[T], worker: Worker[T, R], size: int) -> None:
+        super().__init__(group, ahead=size)
+        self._source = source
+        self._worker = worker
+        self._size = size
+        self._yielded = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        result = await self.receive()
+        self._yielded += 1
+        return result
+
+    @override
+    def describe(self) -> str:
+        name = _name(self._worker)
+        if not self.started:
+            return f"map({name}) was never iterated, so none of its items was worked on; use `async for` or for_each"
+        return (
+            f"map({name}) was left after {self._yielded} results; read it to its end, or close it with "
+            "`async with self.map(...)` or `await results.aclose()` where the rest is not wanted"
+        )
+
+    @override
+    async def _produce(self) -> None:
+        await each(self._source, self._work, self._size)
+
+    async def _work(self, item: T) -> None:
+        await self._hand_on(await self._worker(item))
