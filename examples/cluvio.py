@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from secoda_async import DeclaredLineage, EntityType, Input, InternalResource, Resource, SecodaIntegration
+from secoda_async import DeclaredLineage, EntityType, Input, InternalResource, Resource, SecodaIntegration, SinglePage
 
 GROUP = "dashboard_group.default"
 
@@ -27,8 +27,8 @@ class Cluvio(SecodaIntegration):
         await self.declare_resource(
             Resource(entity_type=EntityType.DASHBOARD_GROUP, databuilder_id=GROUP, title="default")
         )
-        reply = await self.http_get("/dashboards/", headers=headers)
-        for dashboard in reply.raise_for_status().json()["data"]:
+        # Cluvio answers with all dashboards at once.
+        async for dashboard in self.paginate("/dashboards/", SinglePage(), items="data", headers=headers):
             await self.declare_dashboard(dashboard)
 
     async def sign_in(self) -> str:

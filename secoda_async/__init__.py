@@ -19,6 +19,7 @@ from secoda_async.errors import (
     InvalidRequestError,
     OriginError,
     OutputError,
+    PaginationError,
     RecordError,
     RecordTooLargeError,
     RedirectError,
@@ -45,6 +46,17 @@ from secoda_async.models import (
 )
 from secoda_async.network.auth import BasicAuth, BearerAuth
 from secoda_async.network.message import BodySource, Request, Response, Transport
+from secoda_async.pagination.page import Ask, Page
+from secoda_async.pagination.pagers import (
+    Cursor,
+    GraphQLCursor,
+    LinkHeader,
+    NextURL,
+    Offset,
+    PageNumber,
+    Pager,
+    SinglePage,
+)
 from secoda_async.pipeline.sink import RunInfo, Sink, StreamingSink
 from secoda_async.report import RunReport
 from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, Timeout
@@ -56,6 +68,7 @@ from secoda_async.version import __version__
 
 __all__ = [
     "UNSET",
+    "Ask",
     "BackpressureError",
     "BasicAuth",
     "Batch",
@@ -68,6 +81,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "CredentialError",
+    "Cursor",
     "DeclaredLineage",
     "DecodeError",
     "DeliveryError",
@@ -75,6 +89,7 @@ __all__ = [
     "EntityType",
     "ExternalColumn",
     "ExternalTable",
+    "GraphQLCursor",
     "IncompleteRunError",
     "Input",
     "InternalResource",
@@ -82,8 +97,15 @@ __all__ = [
     "JSONLSink",
     "Kind",
     "LineageID",
+    "LinkHeader",
+    "NextURL",
+    "Offset",
     "OriginError",
     "OutputError",
+    "Page",
+    "PageNumber",
+    "Pager",
+    "PaginationError",
     "RateLimit",
     "RecordError",
     "RecordTooLargeError",
@@ -102,6 +124,7 @@ __all__ = [
     "SecodaIntegration",
     "SecodaSink",
     "Settings",
+    "SinglePage",
     "Sink",
     "Spool",
     "SpoolError",

@@ -17,7 +17,8 @@ SecodaAsyncError
 │   ├── OriginError               … a host or an endpoint that is not allowed
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
-│       └── DecodeError           … … its body is not what it was read as
+│       ├── DecodeError           … … its body is not what it was read as
+│       └── PaginationError       … … it is not the page of a listing that it should be
 ├── RecordError                   mend the record, or what builds it
 │   ├── EncodeError               … it cannot be written as JSON
 │   ├── RecordTooLargeError       … it is over the cap
@@ -125,6 +126,10 @@ class StatusError(ResponseError):
 
 class DecodeError(ResponseError, ValueError):
     """Raised when a body is not what it was read as."""
+
+
+class PaginationError(ResponseError):
+    """Raised when the pages of a listing do not add up, or do not say how it goes on."""
 
 
 class RecordError(SecodaAsyncError):

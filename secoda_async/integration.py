@@ -15,6 +15,8 @@ from secoda_async.errors import ConfigurationError, RunError
 from secoda_async.models import DeclaredLineage, Resource
 from secoda_async.network.client import BodyOptions, RequestOptions
 from secoda_async.network.message import Response, Transport
+from secoda_async.pagination.pagers import Pager
+from secoda_async.pagination.walk import Drift, Walk
 from secoda_async.pipeline.sink import Sink
 from secoda_async.process import run_in_process
 from secoda_async.redact import Redactor
@@ -127,6 +129,43 @@ class SecodaIntegration(abc.ABC):
         return self._run.client.request("DELETE", url, **options)
 
     @final
+    def paginate(
+        self,
+        url: str,
+        pager: Pager | None = None,
+        *,
+        items: str | None = None,
+        method: str | None = None,
+        drift: Drift = "error",
+        max_pages: int | None = None,
+        concurrency: int | None = None,
+        **options: Unpack[BodyOptions],
+    ) -> Walk:
+        """The items of a listing, page after page: ``async for table in self.paginate("/tables", items="data")``.
+
+        ``pager`` says how the listing goes on: `PageNumber`, `Offset`, `Cursor`, `NextURL`, `LinkHeader`,
+        `GraphQLCursor`, `SinglePage`, or one of your own; None recognises the common kinds from the first answer.
+        ``items`` is the dotted path of the list in an answer; None finds it where there is no doubt. ``method`` is GET,
+        or POST where there is a body. ``params`` stay on every page; a next URL is asked as it is, and elsewhere than
+        at the first page's origin without credentials. The other keywords are those of ``http_*``.
+
+        Pages that repeat, are missing, or do not make up the declared total raise PaginationError; with
+        ``drift="report"`` they are a finding, repeated items are left out and the listing goes on where it can.
+        ``max_pages`` is how many there may be. Raises StatusError for a page that is not 2xx, and RequestError as
+        ``http_*`` do; each is a loss of the run, unless the call says ``optional=True``.
+        """
+        return self._run.walks.paginate(
+            url,
+            pager,
+            items=items,
+            method=method,
+            drift=drift,
+            max_pages=max_pages,
+            concurrency=concurrency,
+            **options,
+        )
+
+    @final
     def declare_resource(self, resource: Resource) -> Awaitable[None]:
         """Declare a resource. It is taken by the call; await the result, which is where a full queue is waited for.
 
@@ -163,7 +202,7 @@ class SecodaIntegration(abc.ABC):
         run = self._current
         if run is None or not run.extracting:
             raise RunError(
-                "http_*, declare_* and for_each work only while extract() runs; start it with run() or start()"
+                "http_*, paginate and declare_* work only while extract() runs; start it with run() or start()"
             )
         return run
 

@@ -18,6 +18,7 @@ from secoda_async.errors import DeliveryError, IncompleteRunError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
 from secoda_async.network.message import Transport
+from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import pump
 from secoda_async.pipeline.sink import RunInfo, Sink
@@ -35,12 +36,13 @@ class Run:
     """One run, from its first request to its report.
 
     Usage: ``run = Run("Cluvio", settings, redact=redact); report = await run.execute(extract, sink)``.
-    ``client``, ``intake`` and ``workers`` exist while ``extract`` runs.
+    ``client``, ``intake``, ``workers`` and ``walks`` exist while ``extract`` runs.
     """
 
     client: Client
     intake: Intake
     workers: Workers
+    walks: Walks
 
     def __init__(
         self, integration: str, settings: Settings, *, redact: Redactor, transport: Transport | None = None
@@ -117,6 +119,7 @@ class Run:
         with Intake(self._settings, self.counters, self.findings) as self.intake:
             async with client as self.client, anyio.create_task_group() as group:
                 self.workers = Workers(group, self._settings.concurrency)
+                self.walks = Walks(self.workers, self.client, self.findings, self._redact)
                 group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
                 # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
                 group.start_soon(ends.of, group, partial(self._call, extract))

@@ -177,21 +177,33 @@ class Client:
         self._called += 1
         return self._request(method, url, body, options)
 
-    async def _request(self, method: str, url: str, body: BodySource | None, options: BodyOptions) -> Response:
-        traffic = self._traffic
-        traffic.requests += 1
-        optional = options.get("optional", False)
+    def prepare(self, method: str, url: str, options: BodyOptions, *, body: BodySource | None = None) -> Request:
+        """The request that a call means. Raises InvalidRequestError or ConfigurationError, which is a loss too."""
         try:
-            request = self._build(method, url, body, options)
+            return self._build(method, url, body, options)
         except (RequestError, ConfigurationError) as error:
-            self._lost(error, optional=optional)
+            self.lose(error, optional=options.get("optional", False))
             raise
+
+    async def send(self, request: Request, *, optional: bool) -> Response:
+        """The answer to a request that is ready; otherwise as `request`."""
+        self._called += 1
+        self._traffic.requests += 1
+        return await self._send(request, optional=optional)
+
+    async def _request(self, method: str, url: str, body: BodySource | None, options: BodyOptions) -> Response:
+        self._traffic.requests += 1
+        request = self.prepare(method, url, options, body=body)
+        return await self._send(request, optional=options.get("optional", False))
+
+    async def _send(self, request: Request, *, optional: bool) -> Response:
+        traffic = self._traffic
         traffic.in_flight += 1
         self._in_flight[id(request)] = request
         try:
             response = await self._chain.send(request)
         except (RequestError, ConfigurationError) as error:
-            self._lost(error, optional=optional)
+            self.lose(error, optional=optional)
             raise
         except BaseException as exc:
             if not optional and not self._gave_up():
@@ -224,7 +236,8 @@ class Client:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
         return Request(method, target, headers, body, _options(given) if given else DEFAULTS)
 
-    def _lost(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
+    def lose(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
+        """Count what an error costs: a loss of the run, or a finding where the run is complete without that data."""
         if isinstance(error, RequestError):
             error.redact(self._redact)
         if optional:
@@ -242,13 +255,13 @@ class Client:
         if isinstance(error, StatusError):
             error.redact(self._redact)
         else:
-            self._lost(error, optional=False)
+            self.lose(error, optional=False)
 
     def _on_optional_error(self, error: RequestError) -> None:
         if isinstance(error, StatusError):
             error.redact(self._redact)
         else:
-            self._lost(error, optional=True)
+            self.lose(error, optional=True)
 
 
 def _options(given: BodyOptions) -> Options:
