@@ -26,6 +26,12 @@ class Traffic:
     """Answers, by status."""
     bytes_received: int = 0
     """Decoded bytes of bodies."""
+    served: int = 0
+    """Exchanges that a journal answered, so that nothing was sent."""
+    recorded: int = 0
+    """Exchanges that were written to the run's journal."""
+    revalidated: int = 0
+    """Answers that the source said had not changed (304), whose body came from an earlier journal."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,9 @@ SecodaAsyncError
 │   ├── CircuitOpenError          … the host has not answered for a while, so it was not asked
 │   ├── RedirectError             … a redirect that must not be followed
 │   ├── OriginError               … a host or an endpoint that is not allowed
+│   ├── JournalError              … an answer cannot be kept in the run's journal, or read from one
+│   ├── ReplayError               … a recording holds no answer to it
+│   ├── ReplayedFailureError      … it failed when it was recorded
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
 │       ├── DecodeError           … … its body is not what it was read as
@@ -110,6 +113,18 @@ class RedirectError(RequestError):
 
 class OriginError(RequestError):
     """Raised when a request, or a redirect, would go where ``allowed_hosts`` or ``endpoints`` do not allow it."""
+
+
+class JournalError(RequestError):
+    """Raised when an answer cannot be kept in the run's journal (a full disk, ``max_journal``), or read from one."""
+
+
+class ReplayError(RequestError):
+    """Raised when a recording holds no answer to a request, or fewer than are asked for."""
+
+
+class ReplayedFailureError(RequestError):
+    """Raised when a request of a recording had no answer then either; the message is that of the error then."""
 
 
 class ResponseError(RequestError):

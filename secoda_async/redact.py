@@ -19,14 +19,28 @@ _SECRET_NAME: Final = re.compile(
     r"token|secret|passw|pwd|api[-_]?key|apikey|auth(?!or(?!i[sz]))|signature|credential|session|^key$|^sig$|^code$",
     re.IGNORECASE,
 )
+# A place in a list, not a credential: nextPageToken, page_token, continuationToken, $skiptoken, NextToken.
+_PAGING_NAME: Final = re.compile(
+    r"(?:page|paging|pagination|next|prev(?:ious)?|continuation|continue|cursor|skip|sync|delta|resume|resumption)"
+    r"(?:[-_]?page)?[-_]?token|token[-_]?(?:page|cursor)",
+    re.IGNORECASE,
+)
+_LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")  # what every way of spelling leaves as it is
+_LEAST_LEARNED: Final = 8  # a shorter value that an answer brought occurs in innocent text
+_MOST_LEARNED: Final = 256  # so that an answer full of tokens does not make every redaction slow
 _QUERY_PAIR: Final = re.compile(r"(?P<lead>[?&;])(?P<name>[^=&;#\s'\"<>]+)=(?P<value>[^&;#\s'\"<>]*)")
 _USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>]*@", re.IGNORECASE)
 _AUTHORIZATION: Final = re.compile(r"\b(?P<scheme>Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{4,}")
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a header, parameter or field of this name usually carries a credential."""
-    return _SECRET_NAME.search(name) is not None
+    """Whether a header, parameter or field of this name usually carries a credential; a page token is none."""
+    return _SECRET_NAME.search(without_paging(name)) is not None
+
+
+def without_paging(name: str) -> str:
+    """A name without what calls it a place in a list: ``page_token`` is none of a credential's."""
+    return _PAGING_NAME.sub("", name)
 
 
 class Redactor:
@@ -40,12 +54,18 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
-        self._whole = {secret for secret in plain if len(secret) < _SHORT}
-        long = plain - self._whole
+        self._plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
+        self._learned = 0
+        self._compile()
+
+    def _compile(self) -> None:
+        self._whole = {secret for secret in self._plain if len(secret) < _SHORT}
+        long = self._plain - self._whole
         forms = {*long, *(form for secret in long for form in base64_forms(secret))}
         # The longest first: a secret may be a part of another.
         ordered = sorted(forms, key=len, reverse=True)
+        # A text without any of these holds no secret; looking for them costs a tenth of the pattern.
+        self._literals = {max(_LITERAL.findall(form), key=len, default="") for form in forms}
         self._forms = re.compile("|".join(map(spelling_pattern, ordered))) if ordered else None
         self._cut_forms = {spelt for form in forms for spelt in (form, *usual_spellings(form))}
 
@@ -68,10 +88,28 @@ class Redactor:
                     secrets.extend(_url_secrets(text))
         return cls(secrets)
 
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Mask these from here on too: credentials that the source itself gave. The first 256 of a run are kept."""
+        new = {secret for secret in secrets if len(secret) >= _LEAST_LEARNED and MASK not in secret} - self._plain
+        if new and self._learned < _MOST_LEARNED:
+            self._learned += len(new)
+            self._plain |= new
+            self._compile()
+
+    def mask_known(self, text: str) -> str:
+        """The text without the values that are known to be secret, whatever else looks like one."""
+        if self._forms is None or not any(literal in text for literal in self._literals):
+            return text
+        return self._forms.sub(MASK, text)
+
+    def knows(self, value: str) -> bool:
+        """Whether a value is, or holds, one that is known to be secret; so is one that was masked before."""
+        return value in self._whole or MASK in value or self.mask_known(value) != value
+
     def __call__(self, text: str) -> str:
         """The text without its secrets."""
         if self._forms is not None:
-            text = self._forms.sub(MASK, text)
+            text = self.mask_known(text)
             if CUT in text:
                 text = CUT.join(map(self._without_cut_secret, text.split(CUT)))
         text = _USERINFO.sub(rf"\g<scheme>{MASK}@", text)

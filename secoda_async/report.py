@@ -41,6 +41,12 @@ class TrafficReport(BaseModel):
     waited_seconds: float
     """Time that requests waited for limits and slots, added up."""
     bytes_received: int
+    served: int
+    """Exchanges answered by a journal."""
+    recorded: int
+    """Exchanges written to the run's journal."""
+    revalidated: int
+    """Answers that had not changed, whose body came from an earlier journal."""
 
     @classmethod
     def of(cls, traffic: Traffic) -> Self:
@@ -51,6 +57,9 @@ class TrafficReport(BaseModel):
             retries=dict(sorted(traffic.retries.items())),
             waited_seconds=round(traffic.waited, 3),
             bytes_received=traffic.bytes_received,
+            served=traffic.served,
+            recorded=traffic.recorded,
+            revalidated=traffic.revalidated,
         )
 
 

@@ -70,6 +70,8 @@ class Request(NamedTuple):
     options: Options = DEFAULTS
     stream: bool = False
     """Whether the body of a 2xx is the caller's to read, a `StreamedResponse`; any other is read within the attempt."""
+    recorded: int | None = None
+    """The entry of a recording that answers it, where a layer has looked it up: its attempts all get the same."""
 
     @override
     def __str__(self) -> str:
@@ -107,6 +109,9 @@ class Response:
 
     Usage: ``reply = await self.http_get("/tables"); reply.raise_for_status(); tables = reply.json()``.
     """
+
+    recorded: int | None = None
+    """The entry of the run's journal that holds it."""
 
     # No __slots__: `cached_property` keeps what is worth computing once in the instance's dictionary.
 
