@@ -17,12 +17,15 @@ from secoda_async.errors import (
     EncodeError,
     IncompleteRunError,
     InvalidRequestError,
+    JournalError,
     OriginError,
     OutputError,
     PaginationError,
     RecordError,
     RecordTooLargeError,
     RedirectError,
+    ReplayedFailureError,
+    ReplayError,
     RequestError,
     RequestTimeoutError,
     ResponseError,
@@ -45,7 +48,8 @@ from secoda_async.models import (
     TablesFromSQLQuery,
 )
 from secoda_async.network.auth import BasicAuth, BearerAuth
-from secoda_async.network.message import BodySource, Request, Response, Transport
+from secoda_async.network.message import BodySource, Layer, Request, Response, Transport
+from secoda_async.network.replay import ReplayTransport
 from secoda_async.pagination.page import Ask, Page
 from secoda_async.pagination.pagers import (
     Cursor,
@@ -95,7 +99,9 @@ __all__ = [
     "InternalResource",
     "InvalidRequestError",
     "JSONLSink",
+    "JournalError",
     "Kind",
+    "Layer",
     "LineageID",
     "LinkHeader",
     "NextURL",
@@ -110,6 +116,9 @@ __all__ = [
     "RecordError",
     "RecordTooLargeError",
     "RedirectError",
+    "ReplayError",
+    "ReplayTransport",
+    "ReplayedFailureError",
     "Request",
     "RequestError",
     "RequestTimeoutError",

@@ -14,16 +14,18 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from secoda_async.counters import Counters
-from secoda_async.errors import DeliveryError, IncompleteRunError
+from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
 from secoda_async.network.message import Transport
+from secoda_async.network.replay import ReplayTransport
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import pump
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport
+from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.settings import Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.stragglers import marked, stop_stragglers
@@ -59,6 +61,7 @@ class Run:
         self._settings = settings
         self._redact = redact
         self._transport = transport
+        self._journal: RunJournal | None = None
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -87,23 +90,63 @@ class Run:
         return self.report
 
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
-        state_dir = resolve_state_dir(self._settings.state_dir)
-        with anyio.CancelScope(shield=True):  # or a spool that is made in that moment would stay open
-            spool = await to_thread.run_sync(Spool.create, state_dir, self.run_id)
+        await self._prepare_replay()
+        with anyio.CancelScope(shield=True):  # or files that are made in that moment would stay open
+            spool = await to_thread.run_sync(self._open_files)
         opened: list[Sink] = []
         try:
             await sink.open(self._info())
             opened.append(sink)
             await self._extract(extract, spool, sink)
+            await self._finish_journal()
             await to_thread.run_sync(spool.complete)
             await self._deliver(spool, sink)
             await to_thread.run_sync(spool.accept)
         except BaseException as exc:
+            try:
+                await self._finish_journal()
+            except OutputError as error:
+                exc.add_note(f"also: {error}")
             await self._abort(spool, [] if self._delivery is Delivery.DELIVERED else opened, exc)
             raise
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(spool.close)
+
+    async def _prepare_replay(self) -> None:
+        """Look at the recording before anything is written: a wrong one must not cost an older run its files."""
+        path = self._settings.replay
+        if path is None:
+            return
+        if self._transport is not None:
+            raise ConfigurationError("give transport= or replay, not both; ReplayTransport(path) is a transport")
+        replay = ReplayTransport(path, integration=self._integration)
+        await replay.check()
+        self._transport = replay
+
+    def _open_files(self) -> Spool:
+        """The run's spool, and its journal where it keeps one."""
+        settings = self._settings
+        state_dir = resolve_state_dir(settings.state_dir)
+        if settings.record is not None and not settings.record.parent.is_dir():
+            raise ConfigurationError(f"record: there is no folder {settings.record.parent}; make it")
+        with resumed(settings, state_dir, self._integration) as source:
+            spool = Spool.create(state_dir, self.run_id)
+            try:
+                if RunJournal.wanted(settings):
+                    self._journal = RunJournal.open(
+                        settings, spool.directory, integration=self._integration, run=self.run_id, source=source
+                    )
+            except BaseException as exc:
+                spool.fail(self._redact(str(exc)))
+                spool.close()
+                raise
+        return spool
+
+    async def _finish_journal(self) -> None:
+        if self._journal is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._journal.finish)
 
     async def _extract(self, extract: Callable[[], Awaitable[None]], spool: Spool, sink: Sink) -> None:
         """Run ``extract`` and the pump beside each other until everything declared is in the spool."""
@@ -113,6 +156,7 @@ class Run:
             findings=self.findings,
             redact=self._redact,
             transport=self._transport,
+            journals=None if self._journal is None else self._journal.journals,
             gave_up=gave_up,
         )
         ends = _Ends()
@@ -134,6 +178,10 @@ class Run:
             with marked(self):
                 await extract()
             await self._look_for_what_was_left()
+        except BaseException as exc:
+            for error in _behind(exc):
+                self.client.distrust(error)
+            raise
         finally:
             self.extracting = False
             self.workers.stop()
@@ -228,3 +276,17 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [error]
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """An error and all that it was raised from."""
+    found: list[BaseException] = []
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        one = ahead.pop()
+        if one is not None and one not in found:
+            found.append(one)
+            ahead += [one.__cause__, one.__context__]
+            if isinstance(one, BaseExceptionGroup):
+                ahead += one.exceptions
+    return found

@@ -197,6 +197,18 @@ class Settings:
     """Deliver although something was lost. On the platform that removes what is missing; the report says so."""
     state_dir: Path | None = None
     """Where runs keep their files; None: ``SECODA_ASYNC_STATE``, else ``.secoda-async/``."""
+    resumable: bool = False
+    """Keep a journal of what the source answers in the run's folder, so that another run can continue this one."""
+    resume: str | None = None
+    """Continue a run that died or failed: its id, or ``last``. What it had got is not asked for again."""
+    record: Path | None = None
+    """Copy the journal to this file at the end of the run, however it ends."""
+    replay: Path | None = None
+    """Answer every request from a file that ``record`` wrote, with no network at all."""
+    conditional: bool = False
+    """Ask only for what has changed since the last run that kept a journal (``ETag``, ``Last-Modified``); keeps one."""
+    max_journal: int = 4 * 2**30
+    """Largest journal, in bytes; the request whose answer would make it larger ends in JournalError."""
     batch_bytes: int = 256 * 2**10
     """A batch crosses the queue when it holds this many bytes."""
     queue_bytes: int = 4 * 2**20
@@ -207,7 +219,9 @@ class Settings:
     """Largest line of one record, in bytes."""
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.allow_losses, bool), f"allow_losses must be True or False, not {self.allow_losses!r}")
+        for name in ("allow_losses", "resumable", "conditional"):
+            value = getattr(self, name)
+            _require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
         _require(
             isinstance(self.rate_limits, Mapping),
@@ -235,7 +249,7 @@ class Settings:
             _is_count(self.concurrency),
             f"concurrency must be a whole number of 1 or more, not {self.concurrency!r}",
         )
-        for name in ("max_body", "batch_bytes", "queue_bytes", "max_undelivered", "max_record"):
+        for name in ("max_body", "max_journal", "batch_bytes", "queue_bytes", "max_undelivered", "max_record"):
             value = getattr(self, name)
             _require(_is_count(value), f"{name} must be a number of bytes of 1 or more, not {value!r}")
         _require(
@@ -252,12 +266,21 @@ class Settings:
             f"verify must be True, False or the path of a CA file as a string, not {self.verify!r}",
         )
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
-        if self.state_dir is not None:
-            _require(
-                isinstance(self.state_dir, Path) or (isinstance(self.state_dir, str) and self.state_dir != ""),
-                f"state_dir must be the path of a folder, or None, not {self.state_dir!r}",
-            )
-            object.__setattr__(self, "state_dir", Path(self.state_dir))
+        for name, what in (("state_dir", "folder"), ("record", "file"), ("replay", "file")):
+            value = getattr(self, name)
+            if value is not None:
+                _require(
+                    isinstance(value, Path) or (isinstance(value, str) and value != ""),
+                    f"{name} must be the path of a {what}, or None, not {value!r}",
+                )
+                object.__setattr__(self, name, Path(value))
+        _require(
+            self.resume is None or (isinstance(self.resume, str) and self.resume != ""),
+            f'resume must be the id of a run, "last" or None, not {self.resume!r}',
+        )
+        if self.replay is not None:
+            for name in ("resumable", "resume", "record", "conditional"):
+                _require(not getattr(self, name), f"replay asks no source, so {name} cannot be given with it")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -35,11 +35,12 @@ BAD = [
     *((Settings, "allowed_hosts", value) for value in [5, "a.example", {"a": 1}]),
     *((Settings, "endpoints", value) for value in [5, "a.example", {"a": 1}]),
     *((Settings, "enforce_endpoints", value) for value in [1, "yes", None]),
-    *((Settings, "allow_losses", value) for value in [None, 1, "yes"]),
-    *((Settings, "state_dir", value) for value in [5, "", True, b"x"]),
+    *((Settings, name, value) for name in ("allow_losses", "resumable", "conditional") for value in [None, 1, "yes"]),
+    *((Settings, name, value) for name in ("state_dir", "record", "replay") for value in [5, "", True, b"x"]),
+    *((Settings, "resume", value) for value in [5, "", True, b"x"]),
     *(
         (Settings, name, value)
-        for name in ("max_body", "batch_bytes", "queue_bytes", "max_undelivered", "max_record")
+        for name in ("max_body", "max_journal", "batch_bytes", "queue_bytes", "max_undelivered", "max_record")
         for value in NO_BYTES
     ),
 ]
@@ -134,3 +135,9 @@ def test_a_state_dir_may_be_text() -> None:
 def test_endpoints_can_only_be_enforced_where_they_are_declared() -> None:
     with pytest.raises(ConfigurationError, match="enforce_endpoints needs endpoints"):
         Settings(enforce_endpoints=True)
+
+
+@pytest.mark.parametrize("other", [{"resumable": True}, {"resume": "last"}, {"record": "a"}, {"conditional": True}])
+def test_a_replay_asks_no_source_so_nothing_else_of_a_journal_goes_with_it(other: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"replay asks no source, so {next(iter(other))} cannot be given"):
+        Settings(replay=Path("a"), **other)

@@ -100,6 +100,23 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         bool,
         typer.Option("--enforce-endpoints", help="Refuse requests to what the integration's endpoints do not name."),
     ] = False,
+    resumable: Annotated[
+        bool, typer.Option("--resumable", help="Keep what the source answers, so that --resume can continue this run.")
+    ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Continue the run with this id, or the last one, which died or failed."),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the source answered to a file, for --replay.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer every request from a recording, without a network.")
+    ] = None,
+    conditional: Annotated[
+        bool,
+        typer.Option("--conditional", help="Ask only for what has changed since the last run that kept its answers."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
 ) -> None:
@@ -115,6 +132,11 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             "state_dir": state_dir,
             "concurrency": concurrency,
             "allow_losses": allow_losses or None,
+            "resumable": resumable or None,
+            "resume": resume,
+            "record": record,
+            "replay": replay,
+            "conditional": conditional or None,
             "enforce_endpoints": enforce_endpoints or None,
         }
         given = {name: value for name, value in settings.items() if value is not None}

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.progress import records_text
-from secoda_async.report import Delivery, RunReport, Status
+from secoda_async.report import Delivery, RunReport, Status, TrafficReport
 
 _STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
@@ -22,7 +22,7 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
     rows = [
         ("run", f"{report.run} of {report.integration}, {report.seconds:.1f} s"),
         ("records", records_text(Counter(report.resources), report.lineage)),
-        ("requests", _traffic_text(source.requests, source.attempts, source.retries)),
+        ("requests", _traffic_text(source)),
         ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
     ]
@@ -56,6 +56,10 @@ def _show_rest(console: Console, what: str, count: int) -> None:
         console.print(f"… and {count - _FINDINGS:,} more {what}")
 
 
-def _traffic_text(requests: int, attempts: int, retries: dict[str, int]) -> str:
-    causes = ", ".join(f"{count:,} for {cause}" for cause, count in retries.items())
-    return f"{requests:,}, {attempts:,} sent" + (f", retried: {causes}" if causes else "")
+def _traffic_text(source: TrafficReport) -> str:
+    causes = ", ".join(f"{count:,} for {cause}" for cause, count in source.retries.items())
+    parts = [f"{source.requests:,}", f"{source.attempts:,} sent"]
+    for count, what in ((source.served, "from a journal"), (source.revalidated, "not modified")):
+        if count:
+            parts.append(f"{count:,} {what}")
+    return ", ".join(parts) + (f", retried: {causes}" if causes else "")

@@ -27,6 +27,7 @@ from secoda_async.network.encode import (
     encode_json,
     with_params,
 )
+from secoda_async.network.journal import Journal, Journals
 from secoda_async.network.limit import Limit
 from secoda_async.network.message import (
     DEFAULTS,
@@ -40,6 +41,7 @@ from secoda_async.network.message import (
 )
 from secoda_async.network.origins import Origins
 from secoda_async.network.redirect import Redirect
+from secoda_async.network.replay import InOrder, replay_within
 from secoda_async.network.retry import Retry
 from secoda_async.network.transport import AiohttpTransport
 from secoda_async.redact import Redactor, SafeLogger
@@ -85,7 +87,7 @@ def _never() -> bool:
 
 
 class Client:
-    """One side's requests: redirect ▸ origins ▸ breaker ▸ retry ▸ limit ▸ sign ▸ transport, with one connection pool.
+    """One side's requests: redirect ▸ origins ▸ journal ▸ breaker ▸ retry ▸ limit ▸ sign ▸ transport, with one pool.
 
     Usage: ``async with Client(settings, ...) as client: reply = await client.request("GET", url)``.
 
@@ -101,6 +103,7 @@ class Client:
         findings: Findings,
         redact: Redactor,
         transport: Transport | None = None,
+        journals: Journals | None = None,
         auth: Auth | None = None,
         gave_up: Callable[[], bool] = _never,
     ) -> None:
@@ -127,9 +130,14 @@ class Client:
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
         )
-        breaker = Breaker(Retry(self._limit, retry, traffic, log), log)
+        below: Transport = Breaker(Retry(self._limit, retry, traffic, log), log)
+        self._journal: Journal | None = None
+        if journals is not None:
+            below = self._journal = Journal(below, journals, redact=redact, traffic=traffic)
+        if (replay := replay_within(transport)) is not None:
+            below = InOrder(below, replay, redact=redact, traffic=traffic)
         origins = Origins(
-            breaker,
+            below,
             settings.allowed_hosts,
             settings.endpoints,
             enforced=settings.enforce_endpoints,
@@ -238,6 +246,7 @@ class Client:
 
     def lose(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
         """Count what an error costs: a loss of the run, or a finding where the run is complete without that data."""
+        self.distrust(error)
         if isinstance(error, RequestError):
             error.redact(self._redact)
         if optional:
@@ -249,6 +258,11 @@ class Client:
         subject = self._redact(f"{request.method} {request.url.with_query(None)}")
         message = f"{subject} is none of the declared endpoints; declare it, or --enforce-endpoints would refuse it"
         self._findings.find("undeclared-endpoint", subject, message)
+
+    def distrust(self, error: BaseException) -> None:
+        """Have the run's journal ask again for the answer that an error is about, when another run continues this."""
+        if self._journal is not None:
+            self._journal.mark_failed(error)
 
     def _on_error(self, error: RequestError) -> None:
         # A status that was returned is the caller's to judge; a body that cannot be read is missing data.

@@ -97,7 +97,8 @@ class JournalFile:
         self._connection = connection
         self._cap = cap
         self.salt: bytes = self._meta("salt")
-        self._inherited = self.last
+        self.inherited = int(self._one("select coalesce(max(seq), 0) from entries"))
+        """The highest ``seq`` that stood there when it was opened."""
         self._page = int(self._one("pragma page_size"))
         connection.execute(_CURSORS)
 
@@ -130,7 +131,7 @@ class JournalFile:
             cls.open(source, integration=integration) as old,
             closing(_connect(unfinished)) as new,
         ):
-            old._connection.backup(new)  # noqa: SLF001 # of the same class
+            old._connection.backup(new)
             new.execute("pragma journal_mode = delete")
             new.execute("update meta set value = ? where name = 'run'", (run,))
             # Of bodies that were being read when the other run died.
@@ -197,11 +198,6 @@ class JournalFile:
         """The class whose run wrote it."""
         return str(self._meta("integration"))
 
-    @property
-    def last(self) -> int:
-        """The highest ``seq``."""
-        return int(self._one("select coalesce(max(seq), 0) from entries"))
-
     def copy_to(self, target: Path) -> None:
         """Write everything into one plain file, which takes the place of ``target`` when it is whole."""
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -254,9 +250,7 @@ class JournalFile:
 
     def mark_failed(self, seq: int) -> None:
         """Say that an answer turned out to be of no use; one that is asked for again anyway stays so."""
-        self._connection.execute(
-            "update entries set use = ? where seq = ? and use = ?", (Use.FAILED, seq, Use.SERVE)
-        )
+        self._connection.execute("update entries set use = ? where seq = ? and use = ?", (Use.FAILED, seq, Use.SERVE))
 
     def next_to_resume(self, key: MatchKey) -> Seat | None:
         """What this run's next equal request finds; None: nothing, so that its answer is a new entry.
@@ -267,7 +261,7 @@ class JournalFile:
         rows = self._connection.execute(
             # Not what this run itself has written: its next equal request asks for something newer.
             "select seq, use from entries where exact = ? and seq > ? and seq <= ? order by seq",
-            (exact, self._cursor(exact), self._inherited),
+            (exact, self._cursor(exact), self.inherited),
         )
         failed: list[int] = []
         found: Seat | None = None
@@ -374,4 +368,6 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        raise ConfigurationError(f"the journal {path} cannot be read or copied: {exc}; record it again, or take another") from exc
+        raise ConfigurationError(
+            f"the journal {path} cannot be read or copied: {exc}; record it again, or take another"
+        ) from exc

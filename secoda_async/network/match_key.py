@@ -25,7 +25,7 @@ class MatchKey(NamedTuple):
     loose: str
     """Every value that is known to be secret, or whose name says so, masked: equal for whoever asks."""
     exact: str
-    """As ``loose``, but only what is both is masked: ``?key=PROJ-1`` may be no credential, so it is not ``?key=PROJ-2``.
+    """As ``loose``, but only what is both is masked: ``?key=PROJ-1`` may be no credential, and not ``?key=PROJ-2``.
     It may hold a secret, and is only ever written as a `digest`."""
 
 
@@ -109,9 +109,7 @@ def _masked(value: Any, redact: Redactor | None, *, secret: bool = False) -> Any
     """A JSON value without what its name calls secret; with ``redact``, only where it is known to be."""
     match value:
         case dict():
-            return {
-                name: _masked(inner, redact, secret=secret or looks_secret(name)) for name, inner in value.items()
-            }
+            return {name: _masked(inner, redact, secret=secret or looks_secret(name)) for name, inner in value.items()}
         case list():
             return [_masked(inner, redact, secret=secret) for inner in value]
         case str() | int() | float() if secret and not isinstance(value, bool):

@@ -162,7 +162,7 @@ class StreamRedactor:
     def __init__(self, answers: AnswerRedactor) -> None:
         self._answers = answers
         self._charset = "utf-8"
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self.secret = False
 
