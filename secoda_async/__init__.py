@@ -50,6 +50,7 @@ from secoda_async.models import (
 from secoda_async.network.auth import BasicAuth, BearerAuth
 from secoda_async.network.message import BodySource, Layer, Request, Response, Transport
 from secoda_async.network.replay import ReplayTransport
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.pagination.page import Ask, Page
 from secoda_async.pagination.pagers import (
     Cursor,
@@ -139,6 +140,7 @@ __all__ = [
     "SpoolError",
     "StatusError",
     "StdoutSink",
+    "StreamedResponse",
     "StreamingSink",
     "TablesFromSQLQuery",
     "Timeout",

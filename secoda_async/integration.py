@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Awaitable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, final
 
@@ -15,6 +16,7 @@ from secoda_async.errors import ConfigurationError, RunError
 from secoda_async.models import DeclaredLineage, Resource
 from secoda_async.network.client import BodyOptions, RequestOptions
 from secoda_async.network.message import Response, Transport
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.pagination.pagers import Pager
 from secoda_async.pagination.walk import Drift, Walk
 from secoda_async.pipeline.sink import Sink
@@ -127,6 +129,17 @@ class SecodaIntegration(abc.ABC):
     def http_delete(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
         """DELETE."""
         return self._run.client.request("DELETE", url, **options)
+
+    @final
+    def http_stream(
+        self, method: str, url: str, **options: Unpack[BodyOptions]
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """A large answer, read while it arrives: ``async with self.http_stream("GET", "/export") as reply``.
+
+        The request lasts until the block is left, and its time-outs too: ``timeout=Timeout(total=None)`` for a body
+        that takes longer than two minutes. Leaving early by ``break`` or ``return`` is no loss; by an exception it is.
+        """
+        return self._run.client.stream(method, url, **options)
 
     @final
     def paginate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self, TypedDict
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -43,6 +44,7 @@ from secoda_async.network.origins import Origins
 from secoda_async.network.redirect import Redirect
 from secoda_async.network.replay import InOrder, replay_within
 from secoda_async.network.retry import Retry
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.transport import AiohttpTransport
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy, Settings, Timeout, Unset
@@ -112,6 +114,7 @@ class Client:
         self._findings = findings
         self._redact = redact
         self._gave_up = gave_up
+        self._max_body = settings.max_body
         self._in_flight: dict[int, Request] = {}
         self._called = traffic.requests
         log = SafeLogger(redact)
@@ -185,6 +188,22 @@ class Client:
         self._called += 1
         return self._request(method, url, body, options)
 
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: BodySource | None = None,
+        **options: Unpack[BodyOptions],
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Send a request and give its answer while the body arrives: ``async with client.stream("GET", url) as reply``.
+
+        The request lasts until the block is left, as do its slot and its time-outs; it is repeated until there is a
+        status. A block that is left by an exception before the body's end is cut off, as a cancelled request is.
+        """
+        self._called += 1
+        return self._stream(method, url, body, options)
+
     def prepare(self, method: str, url: str, options: BodyOptions, *, body: BodySource | None = None) -> Request:
         """The request that a call means. Raises InvalidRequestError or ConfigurationError, which is a loss too."""
         try:
@@ -205,23 +224,61 @@ class Client:
         return await self._send(request, optional=options.get("optional", False))
 
     async def _send(self, request: Request, *, optional: bool) -> Response:
-        traffic = self._traffic
-        traffic.in_flight += 1
-        self._in_flight[id(request)] = request
+        self._begin(request)
+        try:
+            return await self._answer(request, optional=optional)
+        finally:
+            self._end(request)
+
+    @asynccontextmanager
+    async def _stream(
+        self, method: str, url: str, body: BodySource | None, options: BodyOptions
+    ) -> AsyncGenerator[StreamedResponse]:
+        optional = options.get("optional", False)
+        self._traffic.requests += 1
+        request = self.prepare(method, url, options, body=body)._replace(stream=True)
+        self._begin(request)
+        try:
+            answer = await self._answer(request, optional=optional)
+            reply = StreamedResponse.of(answer)
+            reply.on_error = answer.on_error
+            reply.most = self._max_body
+            try:
+                yield reply
+            except GeneratorExit:  # the caller's own generator was left on purpose
+                raise
+            except BaseException as exc:
+                if not reply.finished:
+                    self._cut_off(request, exc, optional=optional)
+                raise
+            finally:
+                await reply.aclose()
+        finally:
+            self._end(request)
+
+    async def _answer(self, request: Request, *, optional: bool) -> Response:
         try:
             response = await self._chain.send(request)
         except (RequestError, ConfigurationError) as error:
             self.lose(error, optional=optional)
             raise
         except BaseException as exc:
-            if not optional and not self._gave_up():
-                self._findings.cancel(self._redact(f"{request} was cut off ({type(exc).__name__})"))
+            self._cut_off(request, exc, optional=optional)
             raise
-        finally:
-            traffic.in_flight -= 1
-            del self._in_flight[id(request)]
         response.on_error = self._on_optional_error if optional else self._on_error
         return response
+
+    def _begin(self, request: Request) -> None:
+        self._traffic.in_flight += 1
+        self._in_flight[id(request)] = request
+
+    def _end(self, request: Request) -> None:
+        self._traffic.in_flight -= 1
+        del self._in_flight[id(request)]
+
+    def _cut_off(self, request: Request, exc: BaseException, *, optional: bool) -> None:
+        if not optional and not self._gave_up():
+            self._findings.cancel(self._redact(f"{request} was cut off ({type(exc).__name__})"))
 
     def _build(self, method: str, url: str, body: BodySource | bytes | None, given: BodyOptions) -> Request:
         try:

@@ -21,6 +21,8 @@ from secoda_async.errors import DecodeError, RequestError, StatusError
 from secoda_async.redact import CUT
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
+MOST_LEVELS: Final = 1024
+"""Levels of nesting in a JSON body: the cap of orjson, which is that of every reader here."""
 _CLIP: Final = 300
 # Text codecs of Python that no server means, and that raise or warn whatever `errors` says.
 _NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
@@ -129,8 +131,7 @@ class Response:
         self.status_code = status_code
         self.headers: Mapping[str, str] = headers
         """Case-insensitive; ``getall`` gives every value of a repeated header."""
-        self.content = content
-        """The decoded body."""
+        self._content = content
         self._url = url
         self._seconds = elapsed
         self.on_error: Callable[[RequestError], None] = _ignore
@@ -142,6 +143,11 @@ class Response:
 
     async def aclose(self) -> None:
         """Give back what a streamed answer holds. One whose body has been read holds nothing."""
+
+    @property
+    def content(self) -> bytes:
+        """The decoded body."""
+        return self._content
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,21 @@ from secoda_async.errors import (
     CertificateError,
     ConfigurationError,
     ConnectError,
+    DecodeError,
     InvalidRequestError,
     RequestError,
     RequestTimeoutError,
 )
+from secoda_async.network.decode_body import (
+    ACCEPTED,
+    PIECE,
+    CodingError,
+    Decoder,
+    UnknownCodingError,
+    decoder_for,
+)
 from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.stream import StreamedResponse
 from secoda_async.settings import Timeout, Unset
 
 # Most specific first: an aiohttp error is often several of these at once.
@@ -53,7 +63,16 @@ _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestErr
         BrokenExchangeError,
         "the exchange broke off ({exc})",
     ),
+    ((CodingError,), BrokenExchangeError, "the body {exc}"),
     ((ValueError, TypeError), InvalidRequestError, "cannot be sent ({exc})"),
+)
+_FAULTS: Final = (
+    aiohttp.ClientError,
+    http_exceptions.HttpProcessingError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
 )
 _MAX_HEADER: Final = 64 * 2**10
 _BODY_TYPE: Final = ("Content-Type",)
@@ -85,7 +104,8 @@ class AiohttpTransport(Transport):
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": user_agent},
+            headers={"User-Agent": user_agent, "Accept-Encoding": ACCEPTED},
+            auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
             max_line_size=_MAX_HEADER,
             max_field_size=_MAX_HEADER,
             read_bufsize=2**18,
@@ -123,23 +143,18 @@ class AiohttpTransport(Transport):
                 # Else aiohttp gives a POST without a body the type of one, which some servers refuse.
                 skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
             )
+            if request.stream and 200 <= reply.status < 300:
+                return self._streamed(request, reply, timeout, self._loop.time() - started)
             try:
                 content = await self._read(request, reply)
             except BaseException:
                 reply.close()
                 raise
             await reply.release()
-        except (
-            aiohttp.ClientError,
-            http_exceptions.HttpProcessingError,
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-        ) as exc:
-            # Of these the text names host and port at most; others repeat the URL, which a traceback would show.
-            cause = exc if isinstance(exc, aiohttp.ClientConnectorError | TimeoutError) else None
-            raise _translate(exc, request, timeout) from cause
+        except RequestError:  # some are of the kinds below, too
+            raise
+        except _FAULTS as exc:
+            raise _translate(exc, request, timeout) from _shown_cause(exc)
         self._traffic.statuses[reply.status] += 1
         self._traffic.bytes_received += len(content)
         return Response(
@@ -153,22 +168,94 @@ class AiohttpTransport(Transport):
     async def _read(self, request: Request, reply: aiohttp.ClientResponse) -> bytes:
         """The decoded body, read in pieces under a cap: a small gzip body can decode to half a gigabyte."""
         stream = reply.content
+        decoder = _decoder(request, reply)
         pieces: list[bytes] = []
         size = 0
-        while piece := await stream.readany():
-            size += len(piece)
-            if size > self._max_body:
-                raise BodyTooLargeError(
-                    f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is meant",
-                    request=request,
-                )
-            pieces.append(piece)
+        while data := await stream.readany():
+            for piece in (data,) if decoder is None else decoder.feed(data):
+                size += len(piece)
+                if size > self._max_body:
+                    raise BodyTooLargeError(
+                        f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is meant",
+                        request=request,
+                    )
+                pieces.append(piece)
+                if decoder is not None and len(piece) == PIECE:
+                    await asyncio.sleep(0)  # what was read at once may decode to a thousand pieces
+        if decoder is not None:
+            decoder.finish()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _streamed(
+        self, request: Request, reply: aiohttp.ClientResponse, timeout: Timeout, elapsed: float
+    ) -> StreamedResponse:
+        try:
+            body = _Body(request, reply, timeout, self._traffic)
+        except BaseException:
+            reply.close()
+            raise
+        self._traffic.statuses[reply.status] += 1
+        return StreamedResponse(
+            request, reply.status, headers=reply.headers, pieces=body, close=body.aclose, elapsed=elapsed
+        )
 
     async def _load_context(self, verify: str) -> ssl.SSLContext:
         context = await to_thread.run_sync(_context, verify)
         # Of requests that loaded it at once all use one, since a context is a pool of connections to aiohttp.
         return self._contexts.setdefault(verify, context)
+
+
+class _Body(AsyncIterator[bytes]):
+    """A body that is read by the caller; its errors are translated, its bytes counted, decoded."""
+
+    def __init__(self, request: Request, reply: aiohttp.ClientResponse, timeout: Timeout, traffic: Traffic) -> None:
+        self._request = request
+        self._reply = reply
+        self._timeout = timeout
+        self._traffic = traffic
+        self._decoder = _decoder(request, reply)
+        self._ready: Iterator[bytes] = iter(())
+
+    @override
+    async def __anext__(self) -> bytes:
+        try:
+            while True:
+                for piece in self._ready:
+                    self._traffic.bytes_received += len(piece)
+                    return piece
+                data = await self._reply.content.readany()
+                if not data:
+                    break
+                self._ready = iter((data,)) if self._decoder is None else self._decoder.feed(data)
+            if self._decoder is not None:
+                self._decoder.finish()
+        except _FAULTS as exc:
+            raise _translate(exc, self._request, self._timeout) from _shown_cause(exc)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if self._reply.content.at_eof():
+            await self._reply.release()
+        else:
+            self._reply.close()
+
+
+def _decoder(request: Request, reply: aiohttp.ClientResponse) -> Decoder | None:
+    """What undoes the coding of the body. Raises DecodeError where nothing does."""
+    coding = reply.headers.get("Content-Encoding")
+    if coding is None:
+        return None
+    try:
+        return decoder_for(coding)
+    except UnknownCodingError as exc:
+        if not 200 <= reply.status < 300:
+            return None  # the status says more than the body
+        response = Response(request, reply.status, headers=reply.headers)
+        raise DecodeError(
+            f"{request} answered {reply.status} with a body whose Content-Encoding {exc}; "
+            "ask for another with headers={'Accept-Encoding': 'gzip'} or 'identity'",
+            response=response,
+        ) from None
 
 
 def _context(verify: str) -> ssl.SSLContext:
@@ -197,6 +284,11 @@ def _cause(exc: BaseException) -> str:
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
         return os.strerror(cause.errno)
     return str(exc) or type(exc).__name__
+
+
+def _shown_cause(exc: BaseException) -> BaseException | None:
+    # Of these the text names host and port at most; others repeat the URL, which a traceback would show.
+    return exc if isinstance(exc, aiohttp.ClientConnectorError | TimeoutError) else None
 
 
 def _translate(exc: BaseException, request: Request, timeout: Timeout) -> RequestError:

@@ -25,9 +25,11 @@ from secoda_async.errors import (
     CertificateError,
     ConfigurationError,
     ConnectError,
+    DecodeError,
     InvalidRequestError,
     RequestError,
     RequestTimeoutError,
+    StatusError,
 )
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
@@ -81,7 +83,12 @@ FAULTS: dict[str, tuple[bytes, bool, type[RequestError], str]] = {
     "half a head": (b"HTTP/1.1 200 OK\r\nContent-Le", False, BrokenExchangeError, "broke off"),
     "huge header": (reply(b"", f"X: {'x' * 100_000}", "Content-Length: 0"), False, BrokenExchangeError, "broke off"),
     "broken gzip": (
-        reply(b"nogzip", "Content-Encoding: gzip", "Content-Length: 6"), False, BrokenExchangeError, "broke off",
+        reply(b"nogzip", "Content-Encoding: gzip", "Connection: close"), False, BrokenExchangeError,
+        "the body is no gzip (incorrect header check)",
+    ),
+    "gzip that is cut off": (
+        reply(gzip.compress(b"data")[:-4], "Content-Encoding: gzip", "Connection: close"), False, BrokenExchangeError,
+        "the body is cut off within its gzip",
     ),
 }  # fmt: skip
 
@@ -441,7 +448,7 @@ async def test_what_is_sent_names_the_package_and_asks_for_compressed_answers() 
         await http.request("GET", server.url, headers={"User-Agent": "mine"})
     first, second = server.exchanges
     assert first.header("User-Agent")[0].startswith("secoda-async/")
-    assert "gzip" in first.header("Accept-Encoding")[0]
+    assert first.header("Accept-Encoding") == ["gzip, deflate"]
     assert second.header("User-Agent") == ["mine"]
 
 
@@ -453,6 +460,35 @@ async def test_answers_without_a_body_are_answers(method: str) -> None:
     async with serve(handle) as url, client() as http:
         response = await http.request(method, url)
         assert (response.status_code, response.content, response.headers["x-method"]) == (204, b"", method)
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 None"), ("GET", "304 Same")])
+async def test_a_coding_without_a_body_is_no_fault(method: str, status: str) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.reply(reply(b"", "Content-Encoding: gzip", "Content-Length: 0", status=status))
+
+    async with raw_server(answer) as server, client() as http:
+        assert (await http.request(method, server.url)).content == b""
+
+
+async def test_a_coding_that_was_not_asked_for_is_named_and_not_repeated() -> None:
+    async def answer(exchange: Exchange) -> None:
+        status = "503 Busy" if exchange.target == "/busy" else "200 OK"
+        await exchange.reply(reply(b"??", "Content-Encoding: br", "Content-Length: 2", status=status))
+
+    async with raw_server(answer) as server, client(retry=RetryPolicy(attempts=2, backoff=0.001)) as http:
+        with pytest.raises(DecodeError, match="answered 200 with a body whose Content-Encoding is 'br'; only gzip"):
+            await http.request("GET", server.url)
+        assert len(server.exchanges) == 1
+        with pytest.raises(StatusError, match="answered 503"):
+            await http.request("GET", f"{server.url}/busy")
+        assert len(server.exchanges) == 3
+
+
+async def test_the_caller_may_choose_the_coding() -> None:
+    async with raw_server() as server, client() as http:
+        await http.request("GET", server.url, headers={"accept-encoding": "identity"})
+        assert server.exchanges[0].header("Accept-Encoding") == ["identity"]
 
 
 async def test_a_cancelled_request_gives_its_connection_up_and_the_client_still_works() -> None:
