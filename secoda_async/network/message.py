@@ -7,13 +7,14 @@ import codecs
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar, get_args, overload
 
 import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 from yarl import URL
 
@@ -21,8 +22,12 @@ from secoda_async.errors import DecodeError, RequestError, StatusError
 from secoda_async.redact import CUT
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
+T = TypeVar("T")
+
 MOST_LEVELS: Final = 1024
 """Levels of nesting in a JSON body: the cap of orjson, which is that of every reader here."""
+_PARSED_LEVELS: Final = 200  # pydantic's own cap
+_FAULTS_SHOWN: Final = 3
 _CLIP: Final = 300
 # Text codecs of Python that no server means, and that raise or warn whatever `errors` says.
 _NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
@@ -204,7 +209,13 @@ class Response:
         return self.content.decode(self.encoding, errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises DecodeError, which names URL, status, content type and a piece of the body."""
+        """The body as JSON (RFC 8259), in UTF-8, in the charset of the Content-Type, or in that of a byte-order mark.
+
+        Of a name that an object has twice the last counts. Integers are exact from -(2**63) to 2**64 - 1, and floats
+        beyond that. Raises DecodeError, which names URL, status, content type and a piece of the body, for anything
+        else: an empty body, NaN and Infinity, a number beyond the floats, half a surrogate pair, bytes that the charset
+        does not know, and more than 1024 levels of nesting.
+        """
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError as exc:
@@ -213,14 +224,53 @@ class Response:
             # A byte-order mark, or JSON in UTF-16 or an older charset.
             return orjson.loads(self._decoded())
         except (orjson.JSONDecodeError, UnicodeError):
+            reason = fault.msg
+            if "depth limit" in reason:
+                reason = f"it is nested over {MOST_LEVELS} levels, the most that are read"
             error = DecodeError(
-                f"{self.request} answered {self.status_code} with a body that is not JSON ({fault.msg}): "
+                f"{self.request} answered {self.status_code} with a body that is not JSON ({reason}): "
                 f"Content-Type {self.headers.get('Content-Type', 'absent')}, {self._excerpt()}. "
                 "Check that the URL is that of the API and that the credentials are accepted there.",
                 response=self,
             )
         self.on_error(error)
         raise error
+
+    @overload
+    def parse(self, model: type[T]) -> T: ...
+
+    @overload
+    def parse(self, model: Any) -> Any: ...
+
+    def parse(self, model: Any) -> Any:
+        """The body as a pydantic model, a dataclass, or any other type that pydantic reads from JSON.
+
+        Usage: ``table = reply.parse(Table)``, ``tables = reply.parse(list[Table])``.
+
+        As `json`, but integers are exact whatever their size, a number beyond the floats is infinite where the type
+        allows that, and 200 levels of nesting are the most. Raises DecodeError as `json` does, and where the body does
+        not fit the type; it then names the first faults by their place, without the values.
+        """
+        if b"NaN" in self.content or b"Infinity" in self.content:
+            self.json()  # which refuses them, where they are no text; pydantic takes them
+        adapter = _adapter(model)
+        try:
+            return adapter.validate_json(self.content)
+        except ValidationError as exc:
+            fault = exc
+        if _is_no_json(fault):
+            self.json()  # raises, unless it is JSON in another charset, or too deep for pydantic alone
+            try:
+                return adapter.validate_json(self._decoded())
+            except ValidationError as exc:
+                fault = exc
+        error = DecodeError(
+            f"{self.request} answered {self.status_code} with a body that does not fit {_name(model)}: "
+            f"{_faults(fault)}",
+            response=self,
+        )
+        self.on_error(error)
+        raise error from None  # pydantic's own error shows the values
 
     def _decoded(self) -> str:
         for mark, charset in _BYTE_ORDER_MARKS:
@@ -276,6 +326,31 @@ _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+@lru_cache(maxsize=256)
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _is_no_json(fault: ValidationError) -> bool:
+    return fault.error_count() == 1 and fault.errors(include_input=False)[0]["type"] == "json_invalid"
+
+
+def _name(model: object) -> str:
+    return model.__name__ if isinstance(model, type) and not get_args(model) else str(model)
+
+
+def _faults(fault: ValidationError) -> str:
+    """Places and kinds of the first faults. Never the input, which may hold anything."""
+    if _is_no_json(fault):
+        return f"it is nested over {_PARSED_LEVELS} levels, the most that parse() reads; read it with json()"
+    shown = [
+        f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}"
+        for one in fault.errors(include_input=False, include_url=False, include_context=False)[:_FAULTS_SHOWN]
+    ]
+    more = fault.error_count() - len(shown)
+    return "; ".join(shown) + (f" (and {more} more)" if more else "")
 
 
 def _ignore(_: RequestError) -> None:

@@ -2,18 +2,21 @@
 
 import contextlib
 import json
-from datetime import timedelta
+import traceback
+from dataclasses import dataclass
+from datetime import date, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
+from pydantic import BaseModel
 from yarl import URL
 
-from secoda_async.errors import DecodeError, ResponseError, StatusError
+from secoda_async.errors import DecodeError, RequestError, ResponseError, StatusError
 from secoda_async.network.message import Request, Response, status_error
 
 REQUEST = Request("GET", URL("http://api.example/x?y=1"))
@@ -186,6 +189,106 @@ def test_a_status_error_shows_the_start_of_what_explains_it_on_one_line(kind: st
     assert "\n" not in message
     assert told == [caught.value]
     assert caught.value.request is REQUEST
+
+
+@dataclass
+class Point:
+    x: int
+    y: float = 0.0
+
+
+class Table(BaseModel):
+    name: str
+    rows: int
+    points: list[Point] = []
+
+
+def test_a_body_is_parsed_as_a_model_a_dataclass_or_any_type() -> None:
+    content = b'{"name": "t", "rows": 123456789012345678901234567890, "points": [{"x": 1, "y": 2.5}]}'
+    table = answer(content=content).parse(Table)
+    assert table == Table(name="t", rows=123456789012345678901234567890, points=[Point(1, 2.5)])
+    assert answer(content=b'{"x": 1, "x": 2}').parse(Point) == Point(2), "the last counts, as in json()"
+    assert answer(content=b'[{"x": 1}]').parse(list[Point]) == [Point(1)]
+    assert answer(content=b'{"a": null}').parse(dict[str, int | None]) == {"a": None}
+    assert answer(content=b'"NaN"').parse(str) == "NaN"
+    assert answer(content=b'"2024-05-01"').parse(date) == date(2024, 5, 1)
+    assert answer(content=b"5").parse(Literal[5]) == 5
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-16-le; x", "iso-8859-15"])
+def test_a_body_is_parsed_in_its_charset(charset: str) -> None:
+    content = '{"name": "Größe", "rows": 1}'.encode(charset.partition(";")[0])
+    kind = "application/json" if charset == "utf-16" else f"application/json; charset={charset}"
+    assert answer(content=content, headers={"Content-Type": kind}).parse(Table).name == "Größe"
+
+
+@pytest.mark.parametrize(
+    ("content", "model", "says"),
+    [
+        (b'{"name": "s3cr3t", "rows": "s3cr3t"}', Table, "does not fit Table: rows: Input should be a valid integer"),
+        (b"[]", Table, "does not fit Table: the body: Input should be an object"),
+        (b'[{}, {"x": "s3cr3t"}, {}, {}, {}]', list[Point], "(and 2 more)"),
+        (b'[{"x": 1}, {}]', list[Point], r"does not fit list[tests.network.test_response.Point]: 1.x: Field required"),
+        (
+            b"[" * 300 + b"]" * 300,
+            list[Any],
+            "nested over 200 levels, the most that parse() reads; read it with json()",
+        ),
+        (b"", Table, "not JSON"),
+        (b"<html>", Table, "a body that is not JSON (unexpected character"),
+        (b"[NaN]", list[float], "not JSON"),
+        (b"[Infinity]", list[float], "not JSON"),
+        (b"[-Infinity]", list[float], "not JSON"),
+        ("[NaN]".encode("utf-16"), list[float], "not JSON"),
+        (b'"\\ud800"', str, "not JSON"),
+        (b'"\xff"', str, "not JSON"),
+        (b"9" * 5000, int, "not JSON"),
+        (b"[" * 2000, Any, "it is nested over 1024 levels, the most that are read"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_an_error_that_shows_no_value(content: bytes, model: Any, says: str) -> None:
+    told: list[RequestError] = []
+    response = answer(content=content)
+    response.on_error = told.append
+    with pytest.raises(DecodeError) as caught:
+        response.parse(model)
+    message = str(caught.value)
+    assert says in message
+    assert message.startswith("GET http://api.example/x?y=1 answered 200 with a body that ")
+    assert "s3cr3t" not in message
+    assert told == [caught.value]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t" not in shown.replace(repr(content), "")
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b'{"a": 1, "b": 2, "a": 3}', {"a": 3, "b": 2}),
+        (b"18446744073709551615", 2**64 - 1),
+        (b"-9223372036854775808", -(2**63)),
+        (b"18446744073709551616", float(2**64)),
+        (b"1e-400", 0.0),
+        ('"\u00df"'.encode("latin-1"), "ß"),
+        (b"\xef\xbb\xbf[]", []),
+        (b"null", None),
+        (b"[" * 1024 + b"]" * 1024, ...),
+    ],
+)
+def test_json_at_its_edges(content: bytes, value: Any) -> None:
+    read = answer(content=content, headers={"Content-Type": "application/json; charset=latin-1"}).json()
+    if value is not ...:
+        assert read == value
+        assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b" ", b"NaN", b"[Infinity]", b"1e400", b"9" * 400, b'"\\ud800"', b'"\xff"', b"[1] 2", b"[" * 2000]
+)
+def test_what_json_does_not_read_is_an_error_that_names_the_reason(content: bytes) -> None:
+    with pytest.raises(DecodeError, match="not JSON") as caught:
+        answer(content=content).json()
+    assert ("nested over 1024 levels, the most that are read" in str(caught.value)) is (len(content) == 2000)
 
 
 token = st.text("abcXYZ019-_", min_size=1, max_size=8)
