@@ -15,6 +15,7 @@ from secoda_async.errors import (
     ConfigurationError,
     InvalidRequestError,
     RequestError,
+    SecodaAsyncError,
     StatusError,
 )
 from secoda_async.findings import Findings
@@ -301,15 +302,17 @@ class Client:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
         return Request(method, target, headers, body, _options(given) if given else DEFAULTS)
 
-    def lose(self, error: RequestError | ConfigurationError, *, optional: bool) -> None:
+    def lose(self, error: Exception, *, optional: bool) -> None:
         """Count what an error costs: a loss of the run, or a finding where the run is complete without that data."""
         self.distrust(error)
         if isinstance(error, RequestError):
             error.redact(self._redact)
+        name = "" if isinstance(error, SecodaAsyncError) else f"{type(error).__name__}: "
+        message = self._redact(f"{name}{error}")
         if optional:
-            self._findings.find("optional-request-failed", str(error), str(error))
+            self._findings.find("optional-request-failed", message, message)
         else:
-            self._findings.lose(str(error), request=True)
+            self._findings.lose(message, request=True)
 
     def _find_undeclared(self, request: Request) -> None:
         subject = self._redact(f"{request.method} {request.url.with_query(None)}")

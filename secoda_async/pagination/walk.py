@@ -40,8 +40,8 @@ class Door(Protocol):
     def send(self, request: Request, *, optional: bool) -> Awaitable[Response]:
         """The answer to a request. Raises RequestError."""
 
-    def lose(self, error: RequestError, *, optional: bool) -> None:
-        """Count what an error made of an answer costs."""
+    def lose(self, error: Exception, *, optional: bool) -> None:
+        """Count what an error costs that the client does not know of."""
 
 
 class Walks:
@@ -159,6 +159,11 @@ class Walk(Results[Sequence[Any]]):
         try:
             await self._walk()
         except PaginationError as error:
+            self._door.lose(error, optional=self._optional)
+            raise
+        except (RequestError, ConfigurationError):
+            raise  # counted where they were raised
+        except Exception as error:  # of a pager of the user's own
             self._door.lose(error, optional=self._optional)
             raise
 

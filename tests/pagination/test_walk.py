@@ -126,6 +126,18 @@ async def test_a_pager_of_ones_own_needs_one_method() -> None:
         assert await w.all("/x", Week()) == [{"id": 1}, {"id": 2}, {"id": 3}]
 
 
+async def test_a_pager_that_fails_is_a_loss() -> None:
+    class Broken(Pager):
+        @override
+        def after(self, page: Page) -> Ask | None:
+            raise KeyError("s3cr3t")
+
+    async with walking(Source(always([1]))) as w:
+        with pytest.raises(KeyError):
+            await w.all("/x", Broken())
+        assert [loss.message for loss in w.findings.losses] == ["KeyError: '[redacted]'"]
+
+
 # How many at once
 
 
