@@ -4,6 +4,7 @@ Subclass `SecodaIntegration`, write ``async def extract(self)``, and call ``star
 """
 
 from secoda_async.errors import (
+    AuthError,
     BackpressureError,
     BodyTooLargeError,
     BrokenExchangeError,
@@ -47,8 +48,9 @@ from secoda_async.models import (
     Resource,
     TablesFromSQLQuery,
 )
-from secoda_async.network.auth import BasicAuth, BearerAuth
-from secoda_async.network.message import BodySource, Layer, Request, Response, Transport
+from secoda_async.network.auth import APIKeyAuth, BasicAuth, BearerAuth, RenewableAuth
+from secoda_async.network.message import Auth, BodySource, Layer, Request, Response, Transport
+from secoda_async.network.oauth import OAuth2ClientCredentials, OAuth2RefreshToken
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.pagination.page import Ask, Page
@@ -73,7 +75,10 @@ from secoda_async.version import __version__
 
 __all__ = [
     "UNSET",
+    "APIKeyAuth",
     "Ask",
+    "Auth",
+    "AuthError",
     "BackpressureError",
     "BasicAuth",
     "Batch",
@@ -106,6 +111,8 @@ __all__ = [
     "LineageID",
     "LinkHeader",
     "NextURL",
+    "OAuth2ClientCredentials",
+    "OAuth2RefreshToken",
     "Offset",
     "OriginError",
     "OutputError",
@@ -117,6 +124,7 @@ __all__ = [
     "RecordError",
     "RecordTooLargeError",
     "RedirectError",
+    "RenewableAuth",
     "ReplayError",
     "ReplayTransport",
     "ReplayedFailureError",

@@ -18,6 +18,7 @@ SecodaAsyncError
 │   ├── JournalError              … an answer cannot be kept in the run's journal, or read from one
 │   ├── ReplayError               … a recording holds no answer to it
 │   ├── ReplayedFailureError      … it failed when it was recorded
+│   ├── AuthError                 … credentials that could not be renewed
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
 │       ├── DecodeError           … … its body is not what it was read as
@@ -125,6 +126,10 @@ class ReplayError(RequestError):
 
 class ReplayedFailureError(RequestError):
     """Raised when a request of a recording had no answer then either; the message is that of the error then."""
+
+
+class AuthError(RequestError):
+    """Raised when the credentials of a request could not be renewed, so it was not sent (again)."""
 
 
 class ResponseError(RequestError):

@@ -14,8 +14,9 @@ from typing_extensions import Unpack
 from secoda_async.credentials import Credentials
 from secoda_async.errors import ConfigurationError, RunError
 from secoda_async.models import DeclaredLineage, Resource
+from secoda_async.network.auth import as_auth
 from secoda_async.network.client import BodyOptions, RequestOptions
-from secoda_async.network.message import Response, Transport
+from secoda_async.network.message import Auth, Response, Transport
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.pagination.pagers import Pager
 from secoda_async.pagination.walk import Drift, Walk
@@ -86,7 +87,13 @@ class SecodaIntegration(abc.ABC):
         if self._current is not None:
             raise RunError("this integration is already running; wait for the end, or make another instance")
         redact = Redactor.of(self.credentials, self.inputs)
-        run = self._current = Run(type(self).__name__, self.settings, redact=redact, transport=self._transport)
+        run = self._current = Run(
+            type(self).__name__,
+            self.settings,
+            redact=redact,
+            transport=self._transport,
+            default_auth=self._checked_auth,
+        )
         try:
             return await run.execute(self._checked_extract, sink or StdoutSink())
         finally:
@@ -100,6 +107,14 @@ class SecodaIntegration(abc.ABC):
         Inside a running event loop (a notebook) it runs in a thread of its own. Raises what `run` raises.
         """
         return run_in_process(lambda: self._run_owning_the_loop(sink))
+
+    def default_auth(self) -> Auth | None:
+        """The credentials of requests that choose none: override it, ``return BearerAuth(self.credentials["token"])``.
+
+        It is called at the start of a run. The credentials go to the origin of ``base_url`` alone; the ``auth=`` of a
+        call takes their place, and ``auth=None`` sends none.
+        """
+        return None
 
     @final
     def http_get(self, url: str, **options: Unpack[RequestOptions]) -> Call[Response]:
@@ -223,9 +238,12 @@ class SecodaIntegration(abc.ABC):
         with told_of_failures(Run.lose_task):
             return await self.run(sink)
 
-    async def _checked_extract(self) -> None:
+    def _checked_auth(self) -> Auth | None:
         if self.inputs is not None:
             self.credentials.require(self.inputs)
+        return as_auth(self.default_auth())
+
+    async def _checked_extract(self) -> None:
         extraction = self.extract()
         if not inspect.isawaitable(extraction):
             raise ConfigurationError(

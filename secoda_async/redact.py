@@ -96,6 +96,13 @@ class Redactor:
             self._plain |= new
             self._compile()
 
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from here on too: the integration's own credentials. Cheap where all are known."""
+        new = [secret for secret in secrets if secret and secret not in self._plain]
+        if new:
+            self._plain.update(new)
+            self._compile()
+
     def mask_known(self, text: str) -> str:
         """The text without the values that are known to be secret, whatever else looks like one."""
         if self._forms is None or not any(literal in text for literal in self._literals):

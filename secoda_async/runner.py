@@ -17,7 +17,7 @@ from secoda_async.counters import Counters
 from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
-from secoda_async.network.message import Transport
+from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
@@ -29,9 +29,13 @@ from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.settings import Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.stragglers import marked, stop_stragglers
-from secoda_async.workers import Workers, gave_up
+from secoda_async.workers import WORKER_TASK, Workers, gave_up
 
 _CLEAN_UP: Final = 1.0  # seconds a failed run's sink may take to say so
+
+
+def _no_auth() -> None:
+    return None
 
 
 class Run:
@@ -47,7 +51,13 @@ class Run:
     walks: Walks
 
     def __init__(
-        self, integration: str, settings: Settings, *, redact: Redactor, transport: Transport | None = None
+        self,
+        integration: str,
+        settings: Settings,
+        *,
+        redact: Redactor,
+        transport: Transport | None = None,
+        default_auth: Callable[[], Auth | None] = _no_auth,
     ) -> None:
         self.run_id = new_run_id()
         self.counters = Counters()
@@ -62,6 +72,7 @@ class Run:
         self._redact = redact
         self._transport = transport
         self._journal: RunJournal | None = None
+        self._default_auth = default_auth
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -157,12 +168,14 @@ class Run:
             redact=self._redact,
             transport=self._transport,
             journals=None if self._journal is None else self._journal.journals,
+            auth=self._default_auth(),
             gave_up=gave_up,
         )
         ends = _Ends()
         with Intake(self._settings, self.counters, self.findings) as self.intake:
             async with client as self.client, anyio.create_task_group() as group:
                 self.workers = Workers(group, self._settings.concurrency)
+                self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
                 self.walks = Walks(self.workers, self.client, self.findings, self._redact)
                 group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
                 # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
@@ -185,6 +198,7 @@ class Run:
         finally:
             self.extracting = False
             self.workers.stop()
+            self.client.stop()
             self.intake.close()
 
     async def _look_for_what_was_left(self) -> None:

@@ -1,16 +1,34 @@
-"""Credentials of a request, set by the layer right above the transport so that none grows stale in a queue."""
+"""The kinds of credentials that a request may have."""
 
 from __future__ import annotations
 
+import abc
 import base64
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
 
 from secoda_async.errors import ConfigurationError
-from secoda_async.network.message import Auth, Layer, Request, Response, Transport
-from secoda_async.settings import Unset
+from secoda_async.network.encode import with_params
+from secoda_async.network.message import Auth, Request, Response
+
+Send = Callable[[Request], Awaitable[Response]]
+_HEADER: Final = "X-API-Key"
+
+
+def with_header(request: Request, name: str, value: str) -> Request:
+    """The request with a header set."""
+    headers = CIMultiDict(request.headers)
+    headers[name] = value
+    return request._replace(headers=headers)
+
+
+def basic(username: str, password: str) -> str:
+    """The value of an ``Authorization`` header."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +39,13 @@ class BasicAuth(Auth):
     password: str = field(default="", repr=False)
 
     @override
-    def sign(self, headers: CIMultiDict[str]) -> None:
-        pair = f"{self.username}:{self.password}".encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    def sign(self, request: Request) -> Request:
+        return with_header(request, "Authorization", basic(self.username, self.password))
+
+    @property
+    @override
+    def secrets(self) -> Iterable[str]:
+        return (self.password,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +55,43 @@ class BearerAuth(Auth):
     token: str = field(repr=False)
 
     @override
-    def sign(self, headers: CIMultiDict[str]) -> None:
-        headers["Authorization"] = f"Bearer {self.token}"
+    def sign(self, request: Request) -> Request:
+        return with_header(request, "Authorization", f"Bearer {self.token}")
+
+    @property
+    @override
+    def secrets(self) -> Iterable[str]:
+        return (self.token,)
+
+
+@dataclass(frozen=True, slots=True)
+class APIKeyAuth(Auth):
+    """A key in a header, or in a parameter of the query.
+
+    Usage: ``APIKeyAuth(key)``, ``APIKeyAuth(key, header="token")`` or ``APIKeyAuth(key, query="api_key")``.
+    Raises ConfigurationError where both are named.
+    """
+
+    key: str = field(repr=False)
+    header: str | None = field(default=None, kw_only=True)
+    """The header that takes the key; None: ``X-API-Key``, where no query parameter is named."""
+    query: str | None = field(default=None, kw_only=True)
+    """The parameter that takes the key."""
+
+    def __post_init__(self) -> None:
+        if self.header and self.query:
+            raise ConfigurationError("APIKeyAuth: give header= or query=, not both")
+
+    @override
+    def sign(self, request: Request) -> Request:
+        if self.query:
+            return request._replace(url=with_params(request.url, {self.query: self.key}))
+        return with_header(request, self.header or _HEADER, self.key)
+
+    @property
+    @override
+    def secrets(self) -> Iterable[str]:
+        return (self.key,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +99,33 @@ class _Foreign(Auth):
     header: str = field(repr=False)
 
     @override
-    def sign(self, headers: CIMultiDict[str]) -> None:
-        headers["Authorization"] = self.header
+    def sign(self, request: Request) -> Request:
+        return with_header(request, "Authorization", self.header)
+
+    @property
+    @override
+    def secrets(self) -> Iterable[str]:
+        return (self.header.partition(" ")[2],)
+
+
+class RenewableAuth(Auth):
+    """Credentials that end, and are renewed by a request: ahead of their end, and once where a 401 refuses them.
+
+    Subclass it for a sign-in of your own: write ``sign``, ``is_due`` and ``renew``. Make one and keep it, since each
+    has a token of its own. However many requests need it at once, it is renewed once.
+    """
+
+    renewals: int = 0
+    """How often it was renewed."""
+
+    @property
+    @abc.abstractmethod
+    def is_due(self) -> bool:
+        """Whether it must be renewed before it signs anything more."""
+
+    @abc.abstractmethod
+    async def renew(self, send: Send) -> None:
+        """Get new credentials. ``send`` retries and obeys limits, and follows nothing. Raises AuthError."""
 
 
 def as_auth(value: object) -> Auth | None:
@@ -51,7 +133,7 @@ def as_auth(value: object) -> Auth | None:
 
     Raises ConfigurationError for anything else.
     """
-    if value is None or hasattr(value, "sign"):
+    if value is None or isinstance(value, Auth):
         return value
     if isinstance(value, tuple) and len(value) == 2:
         return BasicAuth(str(value[0]), str(value[1]))
@@ -59,23 +141,4 @@ def as_auth(value: object) -> Auth | None:
     header = getattr(value, "_auth_header", None)
     if isinstance(header, str):
         return _Foreign(header)
-    raise ConfigurationError(f"auth must be BasicAuth(username, password), a pair or None, not {type(value).__name__}")
-
-
-class Sign(Layer):
-    """Sets the request's own credentials, else the client's default ones."""
-
-    def __init__(self, inner: Transport, default: Auth | None = None) -> None:
-        super().__init__(inner)
-        self._default = default
-
-    @override
-    async def send(self, request: Request) -> Response:
-        auth = request.options.auth
-        if isinstance(auth, Unset):
-            auth = self._default
-        if auth is not None:
-            headers = CIMultiDict(request.headers)
-            auth.sign(headers)
-            request = request._replace(headers=headers)
-        return await self._inner.send(request)
+    raise ConfigurationError(f"auth must be an Auth such as BearerAuth, a pair or None, not {type(value).__name__}")

@@ -19,7 +19,8 @@ from secoda_async.errors import (
     StatusError,
 )
 from secoda_async.findings import Findings
-from secoda_async.network.auth import Sign, as_auth
+from secoda_async.network.auth import as_auth
+from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
 from secoda_async.network.encode import (
     FORM_TYPE,
@@ -41,10 +42,12 @@ from secoda_async.network.message import (
     Response,
     Transport,
 )
+from secoda_async.network.origin import Origin
 from secoda_async.network.origins import Origins
 from secoda_async.network.redirect import Redirect
 from secoda_async.network.replay import InOrder, replay_within
 from secoda_async.network.retry import Retry
+from secoda_async.network.sign import Sign
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.transport import AiohttpTransport
 from secoda_async.redact import Redactor, SafeLogger
@@ -63,7 +66,7 @@ class RequestOptions(TypedDict, total=False):
     verify: bool | str
     """Check certificates (default), do not, or check against the CA file at this path."""
     auth: Any
-    """``BasicAuth(user, password)``, a pair, an ``httpx.BasicAuth``, or None for no credentials."""
+    """An `Auth` such as `BasicAuth`, a pair, an ``httpx.BasicAuth``; None: none, not even the integration's own."""
     timeout: Timeout | float | None
     """One attempt's time-out: a `Timeout`, seconds for the whole of it, or None for no limit."""
     retry: RetryPolicy | None
@@ -90,12 +93,14 @@ def _never() -> bool:
 
 
 class Client:
-    """One side's requests: redirect ▸ origins ▸ journal ▸ breaker ▸ retry ▸ limit ▸ sign ▸ transport, with one pool.
+    """One side's requests: redirect ▸ origins ▸ journal ▸ breaker ▸ retry ▸ authorize ▸ limit ▸ sign ▸ transport.
 
     Usage: ``async with Client(settings, ...) as client: reply = await client.request("GET", url)``.
 
     A request that ends in an exception is a loss of the run, whether or not its caller catches it, unless the call
-    said ``optional=True``. ``gave_up`` says whether a cancelled request was cancelled on purpose.
+    said ``optional=True``. ``auth`` is for requests to the origin of ``base_url`` that choose none themselves; no
+    other origin gets it. ``gave_up`` says whether a cancelled request was cancelled on purpose.
+    Raises ConfigurationError where ``auth`` has no ``base_url`` to go to.
     """
 
     def __init__(
@@ -111,6 +116,12 @@ class Client:
         gave_up: Callable[[], bool] = _never,
     ) -> None:
         self._base_url = BaseUrl(settings.base_url)
+        self._auth = auth
+        if auth is not None:
+            if not settings.base_url:
+                raise ConfigurationError("default_auth needs a base_url: its credentials go to that origin alone")
+            redact.add(auth.secrets)
+            self._origin = Origin.of(self._base_url.resolve("/"))
         self._traffic = traffic
         self._findings = findings
         self._redact = redact
@@ -127,18 +138,22 @@ class Client:
             traffic=traffic,
             user_agent=f"secoda-async/{__version__}",
         )
+        replay = replay_within(transport)  # knows no credentials, and gives no tokens
         self._limit = Limit(
-            Sign(inner, auth),
+            Sign(inner) if replay is None else inner,
             settings.rate_limits,
             slots=settings.concurrency,
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
         )
-        below: Transport = Breaker(Retry(self._limit, retry, traffic, log), log)
+        # Tokens are asked for without credentials of their own, so below `authorize`.
+        tokens = Retry(self._limit, retry, traffic, log)
+        self._authorize = Authorize(self._limit, tokens.send, traffic=traffic, redact=redact)
+        below: Transport = Breaker(Retry(self._authorize if replay is None else self._limit, retry, traffic, log), log)
         self._journal: Journal | None = None
         if journals is not None:
             below = self._journal = Journal(below, journals, redact=redact, traffic=traffic)
-        if (replay := replay_within(transport)) is not None:
+        if replay is not None:
             below = InOrder(below, replay, redact=redact, traffic=traffic)
         origins = Origins(
             below,
@@ -154,6 +169,14 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def renew_in(self, start: Start) -> None:
+        """Renew credentials in tasks that ``start`` starts: they outlive the requests that needed it first."""
+        self._authorize.start = start
+
+    def stop(self) -> None:
+        """Give up what goes on besides requests, without waiting."""
+        self._authorize.stop()
 
     async def aclose(self) -> None:
         """Close the pool. Calling it again does nothing."""
@@ -300,7 +323,12 @@ class Client:
                 headers.setdefault("Content-Type", kind)
         except (ValueError, TypeError) as exc:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
-        return Request(method, target, headers, body, _options(given) if given else DEFAULTS)
+        options = _options(given) if given else DEFAULTS
+        if isinstance(options.auth, Auth):
+            self._redact.add(options.auth.secrets)
+        elif self._auth is not None and isinstance(options.auth, Unset) and Origin.of(target) == self._origin:
+            options = options._replace(auth=self._auth)
+        return Request(method, target, headers, body, options)
 
     def lose(self, error: Exception, *, optional: bool) -> None:
         """Count what an error costs: a loss of the run, or a finding where the run is complete without that data."""

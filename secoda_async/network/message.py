@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import codecs
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from http import HTTPStatus
@@ -45,11 +45,17 @@ class BodySource(Protocol):
         """The body from its beginning."""
 
 
-class Auth(Protocol):
-    """A way to prove who asks."""
+class Auth(abc.ABC):
+    """A way to prove who asks. Subclass it for one that is not here: ``sign`` is all that must be written."""
 
-    def sign(self, headers: CIMultiDict[str]) -> None:
-        """Set this request's credentials."""
+    @abc.abstractmethod
+    def sign(self, request: Request) -> Request:
+        """The request with its credentials: another one, made with ``_replace``."""
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What must never be shown: in logs, errors and reports it is masked."""
+        return ()
 
 
 class Options(NamedTuple):
@@ -119,6 +125,8 @@ class Response:
 
     recorded: int | None = None
     """The entry of the run's journal that holds it."""
+    signed_with: int | None = None
+    """How often its credentials had been renewed when it was sent; None: they do not change, or were at their end."""
 
     # No __slots__: `cached_property` keeps what is worth computing once in the instance's dictionary.
 

@@ -36,7 +36,8 @@ class Repeat(Enum):
     NEVER = "the same would happen again"
 
 
-# First match wins; a status that is not here and below 500 is the caller's to judge.
+# First match wins; a status that is not here and below 500 is the caller's to judge. (A 401 never comes here but as an
+# answer: `authorize`, below, renews credentials that end and sends the request again, once, whatever its method.)
 STATUSES: Final[dict[int, tuple[Repeat, ...]]] = {
     403: (Repeat.IF_ASKED,),  # how GitHub, among others, says that the quota is used up
     429: (Repeat.ALWAYS,),

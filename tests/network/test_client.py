@@ -207,7 +207,7 @@ async def test_a_default_auth_is_used_unless_the_request_chooses() -> None:
 )
 async def test_what_is_no_auth_is_refused_without_showing_it(auth: Any) -> None:
     made = Made(Fake())
-    with pytest.raises(ConfigurationError, match="auth must be BasicAuth") as caught:
+    with pytest.raises(ConfigurationError, match="auth must be an Auth such as BearerAuth") as caught:
         await made.request("GET", auth=auth)
     assert "pass" not in str(caught.value).removeprefix("auth must be BasicAuth(username, password)")
     assert made.findings.loss_count == 1

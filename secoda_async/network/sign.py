@@ -1,0 +1,29 @@
+"""Sets a request's credentials, right above the transport so that none grows stale in a queue."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from secoda_async.errors import RequestError
+from secoda_async.network.auth import RenewableAuth
+from secoda_async.network.message import Layer, Request, Response
+from secoda_async.settings import Unset
+
+
+class Sign(Layer):
+    """Signs what has credentials. Whatever comes back speaks of the request as it was before."""
+
+    @override
+    async def send(self, request: Request) -> Response:
+        auth = request.options.auth
+        if auth is None or isinstance(auth, Unset):
+            return await self._inner.send(request)
+        mark = auth.renewals if isinstance(auth, RenewableAuth) and not auth.is_due else None
+        try:
+            response = await self._inner.send(auth.sign(request))
+        except RequestError as error:
+            error.request = request
+            raise
+        response.request = request
+        response.signed_with = mark
+        return response
