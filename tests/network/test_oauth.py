@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from secoda_async import (
     CredentialError,
     NextURL,
     OAuth2ClientCredentials,
+    ReplayTransport,
     SecodaIntegration,
 )
 from secoda_async.report import Status
-from tests.integrations import MemorySink
+from tests.integrations import MemorySink, table
 from tests.server import serve
 
 SECRET = "the-client's-s3cr3t"
@@ -169,6 +171,37 @@ async def test_no_credentials_of_any_kind_go_to_another_server() -> None:
         assert "geheim" not in told
         assert "access-token" not in told
         assert "Authorization" not in request.headers
+
+
+async def test_a_recording_of_a_crawl_with_tokens_is_replayed_without_any(tmp_path: Path) -> None:
+    server = Server(good_for=15)
+    async with serve(server.answer) as url:
+
+        class Crawl(SecodaIntegration):
+            base_url = url
+
+            def default_auth(self) -> Auth:
+                return OAuth2ClientCredentials(f"{url}/token", "id", SECRET)
+
+            async def extract(self) -> None:
+                async for page in self.map(range(30), self.get):
+                    await self.declare_resource(table(page))
+
+            async def get(self, number: int) -> str:
+                return (await self.http_get(f"/{number}")).raise_for_status().json()["path"]
+
+        recorded = MemorySink()
+        await Crawl(credentials={}, record=tmp_path / "recording").run(recorded)
+        asked = (server.given, len(server.statuses))
+        replayed = MemorySink()
+        await Crawl(credentials={}, transport=ReplayTransport(tmp_path / "recording")).run(replayed)
+    assert (server.given, len(server.statuses)) == asked, "nothing was asked again"
+    assert {kind: sorted(lines) for kind, lines in replayed.lines.items()} == {
+        kind: sorted(lines) for kind, lines in recorded.lines.items()
+    }
+    held = (tmp_path / "recording").read_bytes()
+    assert b"access-token" not in held
+    assert SECRET.encode() not in held
 
 
 async def test_default_credentials_are_asked_for_when_a_run_starts() -> None:

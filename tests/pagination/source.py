@@ -140,7 +140,7 @@ class API:
                 start = int((orjson.loads(request.body or b"{}").get("variables") or {}).get("after") or 0)
                 number = start // size
             case _:
-                start = int(query.get("token", "0"))
+                start = int(query.get("after", "0"))
                 number = start // size
         return self.page(request, number, start, size)
 
@@ -175,10 +175,10 @@ class API:
                 if following is not None and not (self.fault == "cursorless" and number == self.broken):
                     body["next_cursor"] = str(following)
             case "next":
-                body["next"] = None if following is None else f"{BASE}/items?token={following}"
+                body["next"] = None if following is None else f"{BASE}/items?after={following}"
             case "link":
                 if following is not None:
-                    headers["Link"] = f'</items?token={following}>; rel="next"'
+                    headers["Link"] = f'</items?after={following}>; rel="next"'
             case "graphql":
                 info = {"hasNextPage": following is not None, "endCursor": str(following)}
                 body = {"data": {"items": {"nodes": shown, "pageInfo": info, "total": total}}}

@@ -34,9 +34,9 @@ def pager_of(api: API) -> Pager:
         case "offset":
             return Offset(limit=api.size, total=total)
         case "cursor":
-            return Cursor("token", next="next_cursor", total=total)
+            return Cursor("after", next="next_cursor", total=total)
         case "more":
-            return Cursor("token", next="next_cursor", more="has_more", total=total)
+            return Cursor("after", next="next_cursor", more="has_more", total=total)
         case "next":
             return NextURL("next", total=total)
         case "link":

@@ -1,6 +1,7 @@
 """`self.paginate` in a run, against a real server."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from secoda_async import IncompleteRunError, NextURL, PageNumber, PaginationError, Request
+from secoda_async import IncompleteRunError, NextURL, PageNumber, PaginationError, ReplayTransport, Request
 from secoda_async.report import Status
 from tests.integrations import MemorySink, integration, table
 from tests.pagination.source import API, items_of
@@ -52,6 +53,20 @@ async def test_a_listing_is_recognised_and_read_whole(kind: str) -> None:
     async with serve(serving(API(count=20, kind=kind))) as url:
         report = await integration(extract, base_url=url).run(MemorySink())
     assert report.status is Status.COMPLETE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_listing_that_was_recorded_is_replayed_whole(kind: str, tmp_path: Path) -> None:
+    api = API(count=50, kind=kind, size=7)
+
+    async def extract(self: Any) -> None:
+        options = {"json": QUERY} if kind == "graphql" else {}
+        assert [item async for item in self.paginate("/items", pager_of(api), **options)] == items_of(50)
+
+    async with serve(serving(api)) as url:
+        await integration(extract, base_url=url, record=tmp_path / "recording").run(MemorySink())
+    made = integration(extract, base_url=url, transport=ReplayTransport(tmp_path / "recording"))
+    assert (await made.run(MemorySink())).status is Status.COMPLETE
 
 
 async def test_a_listing_that_fails_is_a_loss_of_the_run_even_where_its_error_is_caught() -> None:

@@ -156,7 +156,7 @@ async def test_pages_are_asked_at_once_and_never_further_ahead_than_the_concurre
 
 async def test_a_listing_that_tells_no_total_is_asked_one_page_ahead_of_its_reader() -> None:
     source = Source(API(count=30, kind="cursor", declares=False))
-    async with walking(source) as w, w.walks.paginate("/x", Cursor("token", next="next_cursor")) as listing:
+    async with walking(source) as w, w.walks.paginate("/x", Cursor("after", next="next_cursor")) as listing:
         assert await anext(listing) == {"id": 0}
         for _ in range(20):
             await asyncio.sleep(0)
