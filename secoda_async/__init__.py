@@ -4,6 +4,7 @@ Subclass `SecodaIntegration`, write ``async def extract(self)``, and call ``star
 """
 
 from secoda_async.errors import (
+    AddressError,
     AuthError,
     BackpressureError,
     BodyTooLargeError,
@@ -76,6 +77,7 @@ from secoda_async.version import __version__
 __all__ = [
     "UNSET",
     "APIKeyAuth",
+    "AddressError",
     "Ask",
     "Auth",
     "AuthError",

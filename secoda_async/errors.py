@@ -132,6 +132,10 @@ class AuthError(RequestError):
     """Raised when the credentials of a request could not be renewed, so it was not sent (again)."""
 
 
+class AddressError(OriginError):
+    """Raised when a host is, or resolves to, an address that is not connected to: cloud metadata, or a private one."""
+
+
 class ResponseError(RequestError):
     """Raised when an answer came that is not data. ``response`` is the answer."""
 

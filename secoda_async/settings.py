@@ -191,6 +191,8 @@ class Settings:
     timeout: Timeout = Timeout()
     verify: bool | str = True
     """Certificates: checked, not checked, or checked against the CA file (or folder) at this path."""
+    refuse_private: bool = False
+    """Refuse loopback, private and other addresses that are not public; those of cloud metadata always are."""
     max_body: int = 256 * 2**20
     """Largest decoded body, in bytes."""
     allow_losses: bool = False
@@ -219,7 +221,7 @@ class Settings:
     """Largest line of one record, in bytes."""
 
     def __post_init__(self) -> None:
-        for name in ("allow_losses", "resumable", "conditional"):
+        for name in ("allow_losses", "resumable", "conditional", "refuse_private"):
             value = getattr(self, name)
             _require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")

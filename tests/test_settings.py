@@ -35,7 +35,11 @@ BAD = [
     *((Settings, "allowed_hosts", value) for value in [5, "a.example", {"a": 1}]),
     *((Settings, "endpoints", value) for value in [5, "a.example", {"a": 1}]),
     *((Settings, "enforce_endpoints", value) for value in [1, "yes", None]),
-    *((Settings, name, value) for name in ("allow_losses", "resumable", "conditional") for value in [None, 1, "yes"]),
+    *(
+        (Settings, name, value)
+        for name in ("allow_losses", "resumable", "conditional", "refuse_private")
+        for value in [None, 1, "yes"]
+    ),
     *((Settings, name, value) for name in ("state_dir", "record", "replay") for value in [5, "", True, b"x"]),
     *((Settings, "resume", value) for value in [5, "", True, b"x"]),
     *(

@@ -137,6 +137,7 @@ class Client:
             max_body=settings.max_body,
             traffic=traffic,
             user_agent=f"secoda-async/{__version__}",
+            refuse_private=settings.refuse_private,
         )
         replay = replay_within(transport)  # knows no credentials, and gives no tokens
         self._limit = Limit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Final
 
 import aiohttp
 from aiohttp import http_exceptions
+from aiohttp.abc import AbstractResolver, ResolveResult
 from anyio import to_thread
 from multidict import CIMultiDict
 from typing_extensions import override
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import (
+    AddressError,
     BodyTooLargeError,
     BrokenExchangeError,
     CertificateError,
@@ -28,6 +31,7 @@ from secoda_async.errors import (
     RequestError,
     RequestTimeoutError,
 )
+from secoda_async.network.addresses import AddressRules, Lookup
 from secoda_async.network.decode_body import (
     ACCEPTED,
     PIECE,
@@ -75,6 +79,7 @@ _FAULTS: Final = (
     TypeError,
 )
 _MAX_HEADER: Final = 64 * 2**10
+_MOST_HOSTS: Final = 10_000  # of which it is remembered that they pass
 _BODY_TYPE: Final = ("Content-Type",)
 
 
@@ -93,7 +98,12 @@ class AiohttpTransport(Transport):
         max_body: int,
         traffic: Traffic,
         user_agent: str,
+        refuse_private: bool = False,
+        lookup: Lookup | None = None,
     ) -> None:
+        self._addresses = AddressRules(refuse_private=refuse_private)
+        self._passed: set[str] = set()  # hosts that are no address that is refused
+        self._resolver = _Resolver(self._addresses, lookup)
         self._timeout = timeout
         self._aiohttp_timeout = _as_client_timeout(timeout)
         self._max_body = max_body
@@ -102,7 +112,7 @@ class AiohttpTransport(Transport):
         self._verify = verify
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept-Encoding": ACCEPTED},
             auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
@@ -116,6 +126,8 @@ class AiohttpTransport(Transport):
     @override
     async def send(self, request: Request) -> Response:
         options = request.options
+        if request.url.raw_host not in self._passed:
+            self._check_host(request)
         timeout, client_timeout = self._timeout, self._aiohttp_timeout
         if not isinstance(options.timeout, Unset):
             timeout, client_timeout = options.timeout, _as_client_timeout(options.timeout)
@@ -153,6 +165,8 @@ class AiohttpTransport(Transport):
             await reply.release()
         except RequestError:  # some are of the kinds below, too
             raise
+        except _RefusedError as exc:
+            raise _address_error(request, str(exc)) from None
         except _FAULTS as exc:
             raise _translate(exc, request, timeout) from _shown_cause(exc)
         self._traffic.statuses[reply.status] += 1
@@ -164,6 +178,17 @@ class AiohttpTransport(Transport):
     @override
     async def aclose(self) -> None:
         await self._session.close()
+        await self._resolver.close()
+
+    def _check_host(self, request: Request) -> None:
+        """Refuse a host that is an address: it is connected to without the resolver."""
+        host = request.url.raw_host or ""
+        refusal = self._addresses.refusal(host)
+        if refusal is not None:
+            raise _address_error(request, refusal)
+        if len(self._passed) >= _MOST_HOSTS:
+            self._passed.clear()
+        self._passed.add(host)
 
     async def _read(self, request: Request, reply: aiohttp.ClientResponse) -> bytes:
         """The decoded body, read in pieces under a cap: a small gzip body can decode to half a gigabyte."""
@@ -203,6 +228,46 @@ class AiohttpTransport(Transport):
         context = await to_thread.run_sync(_context, verify)
         # Of requests that loaded it at once all use one, since a context is a pool of connections to aiohttp.
         return self._contexts.setdefault(verify, context)
+
+
+class _RefusedError(Exception):
+    """Carries a refusal through aiohttp, which translates every OSError of a resolver."""
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up, and lets no address pass that is refused: aiohttp connects to what this gives."""
+
+    def __init__(self, addresses: AddressRules, lookup: Lookup | None) -> None:
+        self._addresses = addresses
+        self._lookup = lookup
+        self._default = aiohttp.DefaultResolver()
+
+    @override
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        if self._lookup is None:
+            found = await self._default.resolve(host, port, family)
+        else:
+            found = [_found(host, address, port) for address in await self._lookup(host)]
+        for one in found:
+            refusal = self._addresses.refusal(host, one["host"])
+            if refusal is not None:
+                raise _RefusedError(refusal)
+        return found
+
+    @override
+    async def close(self) -> None:
+        await self._default.close()
+
+
+def _found(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+
+
+def _address_error(request: Request, refusal: str) -> AddressError:
+    return AddressError(f"{request} was not sent: {refusal}", request=request)
 
 
 class _Body(AsyncIterator[bytes]):
