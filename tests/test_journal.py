@@ -204,6 +204,14 @@ async def test_what_was_asked_for_once_more_than_it_was_recorded_is_an_error_tha
             await made.run(MemorySink())
 
 
+async def test_a_sign_in_of_a_recording_may_be_asked_for_more_often(tmp_path: Path, source: Source) -> None:
+    source.special["/session"] = lambda _, count: web.json_response({"access_token": f"t-{count}", "count": count})
+    await record(nodes(["/session", "/session"], []), tmp_path / "r", source.url)
+    got: list[Any] = []
+    await integration(nodes(["/session"] * 4, got), base_url=source.url, replay=tmp_path / "r").run(MemorySink())
+    assert [one["count"] for one in got] == [1, 2, 2, 2]
+
+
 async def test_equal_requests_in_flight_together_get_one_answer_each(tmp_path: Path, source: Source) -> None:
     def gathering(got: list[Any]) -> Extract:
         async def extract(self: SecodaIntegration) -> None:
@@ -353,20 +361,20 @@ async def test_what_failed_is_sent_again_when_a_run_is_continued(source: Source)
     assert source.counts == Counter({"GET /a": 1, "GET /flaky": 2, "GET /b": 1})
 
 
-@pytest.mark.parametrize("way", ["no JSON", "status", "refused"])
+@pytest.mark.parametrize("way", ["no JSON", "status", "refused", "returned"])
 async def test_the_answer_that_ended_a_run_is_asked_for_anew(way: str, source: Source) -> None:
     def answer(_: web.Request, count: int) -> web.Response:
         if count > 1:
             return web.json_response({"fine": True})
         if way == "no JSON":
             return web.Response(text="<html>maintenance</html>")
-        return web.json_response({"error": 1}, status=404 if way == "status" else 403)
+        return web.json_response({"error": 1}, status={"status": 404, "refused": 403, "returned": 502}[way])
 
     source.special["/x"] = answer
 
     async def extract(self: SecodaIntegration) -> None:
         await self.http_get("/a")
-        reply = await self.http_get("/x")
+        reply = await self.http_get("/x", retry=None)
         if way == "status":
             reply.raise_for_status()
         assert reply.json()["fine"]

@@ -1,4 +1,7 @@
-"""Crawls the source on secoda_async, once: ``python -m benchmarks.runners.ours URL COUNT CONCURRENCY FOLDER``."""
+"""Crawls the source on secoda_async, once.
+
+Usage: ``python -m benchmarks.runners.ours URL COUNT CONCURRENCY FOLDER [SETTING ...]``; settings are switched on.
+"""
 
 from __future__ import annotations
 
@@ -61,16 +64,18 @@ def records_of(table: dict[str, Any]) -> Iterator[Resource | DeclaredLineage]:
 
 
 def main() -> None:
-    url, count, concurrency, folder = sys.argv[1:]
+    url, count, concurrency, folder, *settings = sys.argv[1:]
     integration = Tables(
         credentials={"base_url": url, "count": int(count)},
         concurrency=int(concurrency),
         state_dir=Path(folder, "state"),
+        **dict.fromkeys(settings, True),
     )
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     report = integration.start(JSONLSink(folder))
     seconds = time.perf_counter() - started
-    print(orjson.dumps({"seconds": seconds, "requests": report.source.requests}).decode())
+    cpu = time.process_time() - used
+    print(orjson.dumps({"seconds": seconds, "cpu": cpu, "requests": report.source.requests}).decode())
 
 
 if __name__ == "__main__":

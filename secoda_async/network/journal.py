@@ -25,6 +25,7 @@ from secoda_async.network.match_key import MatchKey, body_bytes, match_key
 from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.network.recorded import answer
 from secoda_async.network.redact_answer import AnswerRedactor, Clean, StreamRedactor
+from secoda_async.network.retry import failed
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.redact import Redactor
 
@@ -240,7 +241,7 @@ class _Writing:
 
 
 def _use(response: Response, secret: bool) -> Use:
-    if response.status_code in _REFUSALS:
+    if response.status_code in _REFUSALS or failed(response.status_code):
         return Use.FAILED
     return Use.LIVE if secret else Use.SERVE
 

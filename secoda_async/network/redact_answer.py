@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from secoda_async.network.message import Request, Response
@@ -19,8 +20,14 @@ _TOKEN_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _SIGNATURE_NAME: Final = re.compile(r"signature|^sig$", re.IGNORECASE)
-# A text in lower case without any of these holds no name of a credential.
-_WORDS: Final = ("token", "secret", "passw", "pwd", "key", "credential", "session", "sig", "jwt", "authorization")
+# A text in lower case without any of these holds no name of a credential; those that are common in names of data
+# count only with one of the longer ones.
+_WORDS: Final = ("token", "secret", "passw", "pwd", "credential", "jwt", "authorization")
+_COMMON_WORDS: Final = {
+    "key": ("apikey", "api_key", "api-key", "access", "private"),
+    "session": ("sessionid", "session_id", "session-id"),
+    "sig": ("signature", "sig="),
+}
 _JSON_NAME: Final = re.compile(r'"(?P<name>[^"\\]{1,100})"\s*:\s*')
 _JSON_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
 _JSON_VALUE: Final = re.compile(rf"{_JSON_STRING}|\[[^\[\]{{}}]*+\]|\{{[^{{}}]*+\}}")
@@ -80,8 +87,7 @@ class AnswerRedactor:
         """A text without credentials; those that nobody knew are added to ``found``."""
         found = set() if found is None else found
         text = self._redact.mask_known(text)
-        lowered = text.lower()
-        if any(word in lowered for word in _WORDS):
+        if _may_name_a_credential(text.lower()):
             text = _mask_names(text, found)
         if "eyJ" in text:
             text = _JWT.sub(lambda match: _take(match[0], found), text)
@@ -212,6 +218,13 @@ def _signs_in(request: Request) -> bool:
     return request.method != "GET" and _SIGN_IN.search(request.url.path) is not None
 
 
+def _may_name_a_credential(lowered: str) -> bool:
+    return any(word in lowered for word in _WORDS) or any(
+        common in lowered and any(word in lowered for word in words) for common, words in _COMMON_WORDS.items()
+    )
+
+
+@lru_cache(4096)  # an API's names are the same in every answer
 def _names_token(name: str) -> bool:
     return _TOKEN_NAME.search(without_paging(name)) is not None
 
