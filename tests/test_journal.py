@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import orjson
 import pytest
 from aiohttp import web
 from typing_extensions import override
@@ -700,6 +701,37 @@ async def test_a_transport_and_a_replay_are_one_too_many(tmp_path: Path, source:
     made = integration(nodes([], []), transport=ReplayTransport(tmp_path / "r"), replay=tmp_path / "r")
     with pytest.raises(ConfigurationError, match="give transport= or replay, not both"):
         await made.run(MemorySink())
+
+
+async def test_a_streamed_answer_is_continued_replayed_and_asked_for_again_where_it_was_left(
+    tmp_path: Path, source: Source
+) -> None:
+    rows = [{"id": number, "text": "x" * 90} for number in range(5_000)]
+    body = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+    for path in ("/export", "/left"):
+        source.special[path] = lambda *_: web.Response(body=body)
+
+    def extracting(got: list[Any], fail: bool) -> Extract:
+        async def extract(self: SecodaIntegration) -> None:
+            async with self.http_stream("GET", "/export") as reply:
+                got.append([row async for row in reply.aiter_ndjson()])
+            async with self.http_stream("GET", "/left", optional=True) as reply:
+                async for row in reply.aiter_ndjson():
+                    got.append(row)
+                    break
+            if fail:
+                raise RuntimeError("the end")
+
+        return extract
+
+    first: list[Any] = []
+    with pytest.raises(RuntimeError):
+        await integration(extracting(first, True), base_url=source.url, resumable=True).run(MemorySink())
+    again: list[Any] = []
+    made = integration(extracting(again, False), base_url=source.url, resume="last", record=tmp_path / "r")
+    await made.run(MemorySink())
+    assert first == again == [rows, rows[0]]
+    assert source.counts == Counter({"GET /export": 1, "GET /left": 2})
 
 
 async def test_every_hop_of_a_redirect_is_an_exchange(tmp_path: Path, source: Source) -> None:
