@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
@@ -56,6 +57,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
         self._learned = 0
+        self._growing = Lock()  # a journal's thread learns what answers bring
         self._compile()
 
     def _compile(self) -> None:
@@ -90,18 +92,20 @@ class Redactor:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Mask these from here on too: credentials that the source itself gave. The first 256 of a run are kept."""
-        new = {secret for secret in secrets if len(secret) >= _LEAST_LEARNED and MASK not in secret} - self._plain
-        if new and self._learned < _MOST_LEARNED:
-            self._learned += len(new)
-            self._plain |= new
-            self._compile()
+        with self._growing:
+            new = {secret for secret in secrets if len(secret) >= _LEAST_LEARNED and MASK not in secret} - self._plain
+            if new and self._learned < _MOST_LEARNED:
+                self._learned += len(new)
+                self._plain |= new
+                self._compile()
 
     def add(self, secrets: Iterable[str]) -> None:
         """Mask these from here on too: the integration's own credentials. Cheap where all are known."""
-        new = [secret for secret in secrets if secret and secret not in self._plain]
-        if new:
-            self._plain.update(new)
-            self._compile()
+        with self._growing:
+            new = [secret for secret in secrets if secret and secret not in self._plain]
+            if new:
+                self._plain.update(new)
+                self._compile()
 
     def mask_known(self, text: str) -> str:
         """The text without the values that are known to be secret, whatever else looks like one."""
