@@ -15,6 +15,7 @@ from secoda_async.errors import AuthError, RequestError
 from secoda_async.network.auth import RenewableAuth, Send
 from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.redact import Redactor
+from secoda_async.settings import UNSET
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 """Starts a task that outlives the one that started it."""
@@ -52,10 +53,14 @@ class Authorize(Layer):
         self.start: Start | None = None
 
     @override
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        # No coroutine of its own where there is nothing to do, and the cheap questions first.
         auth = request.options.auth
-        if not isinstance(auth, RenewableAuth):
-            return await self._inner.send(request)
+        if auth is None or auth is UNSET or not isinstance(auth, RenewableAuth):
+            return self._inner.send(request)
+        return self._authorized(request, auth)
+
+    async def _authorized(self, request: Request, auth: RenewableAuth) -> Response:
         was_refused = False
         for _ in range(_MOST_SENDS - 1):
             if auth.is_due:

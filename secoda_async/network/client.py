@@ -325,10 +325,11 @@ class Client:
         except (ValueError, TypeError) as exc:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
         options = _options(given) if given else DEFAULTS
-        if isinstance(options.auth, Auth):
+        if options.auth is UNSET:
+            if self._auth is not None and Origin.of(target) == self._origin:
+                options = options._replace(auth=self._auth)
+        elif options.auth is not None:
             self._redact.add(options.auth.secrets)
-        elif self._auth is not None and isinstance(options.auth, Unset) and Origin.of(target) == self._origin:
-            options = options._replace(auth=self._auth)
         return Request(method, target, headers, body, options)
 
     def lose(self, error: Exception, *, optional: bool) -> None:

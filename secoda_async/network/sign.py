@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from typing_extensions import override
 
 from secoda_async.errors import RequestError
 from secoda_async.network.auth import RenewableAuth
-from secoda_async.network.message import Layer, Request, Response
+from secoda_async.network.message import Auth, Layer, Request, Response
 from secoda_async.settings import Unset
 
 
@@ -14,10 +17,13 @@ class Sign(Layer):
     """Signs what has credentials. Whatever comes back speaks of the request as it was before."""
 
     @override
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         auth = request.options.auth
         if auth is None or isinstance(auth, Unset):
-            return await self._inner.send(request)
+            return self._inner.send(request)  # no coroutine of its own where there is nothing to do
+        return self._signed(request, auth)
+
+    async def _signed(self, request: Request, auth: Auth) -> Response:
         mark = auth.renewals if isinstance(auth, RenewableAuth) and not auth.is_due else None
         try:
             response = await self._inner.send(auth.sign(request))

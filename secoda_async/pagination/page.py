@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from multidict import CIMultiDict
 
-from secoda_async.errors import PaginationError
+from secoda_async.errors import ConfigurationError, PaginationError
 from secoda_async.network.encode import JSON_TYPE, encode_json, with_params
 from secoda_async.network.message import Request, Response
 from secoda_async.network.origin import aimed_at, target_of
@@ -37,7 +37,8 @@ class Ask:
     def of(self, first: Request, last: Request) -> Request:
         """The request to send: ``first`` is the caller's, ``last`` that of the page before.
 
-        Raises ValueError, with the reason, where the URL must not be followed.
+        Raises ValueError, with the reason, where the URL must not be followed, and ConfigurationError where something
+        is to be set in a body that is no JSON object.
         """
         if self.url is not None:
             return aimed_at(last, target_of(last.url, self.url))
@@ -45,13 +46,27 @@ class Ask:
         if self.params:
             request = request._replace(url=with_params(request.url, self.params))
         if self.json:
-            body = orjson.loads(request.body) if isinstance(request.body, bytes) else {}
+            body = _json_object(request)
             for path, value in self.json.items():
                 body = with_value(body, path, value)
             headers = CIMultiDict(request.headers)
             headers.setdefault("Content-Type", JSON_TYPE)
             request = request._replace(body=encode_json(body), headers=headers)
         return request
+
+
+def _json_object(request: Request) -> Mapping[str, Any]:
+    if request.body is None:
+        return {}
+    try:
+        body = orjson.loads(request.body) if isinstance(request.body, bytes) else None
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, Mapping):
+        raise ConfigurationError(
+            f"{request}: the pager sets values in a JSON object, so give one with json=, no other body"
+        )
+    return body
 
 
 def ask(place: str, values: Mapping[str, Any], *, at: int = 0, expected: int = 0) -> Ask:

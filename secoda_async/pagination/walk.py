@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, Self
 from anyio.abc import TaskGroup
 from typing_extensions import Unpack, override
 
-from secoda_async.errors import ConfigurationError, PaginationError, RequestError
+from secoda_async.errors import ConfigurationError
 from secoda_async.findings import Findings
 from secoda_async.network.client import BodyOptions
 from secoda_async.network.message import Request, Response, status_error
@@ -127,6 +127,7 @@ class Walk(Results[Sequence[Any]]):
         self._max_pages = max_pages
         self._ahead = ahead
         self._audit = Audit()
+        self._counted: list[Exception] = []
         self._items: deque[Any] = deque()
         self._yielded = 0
 
@@ -158,13 +159,10 @@ class Walk(Results[Sequence[Any]]):
     async def _produce(self) -> None:
         try:
             await self._walk()
-        except PaginationError as error:
-            self._door.lose(error, optional=self._optional)
-            raise
-        except (RequestError, ConfigurationError):
-            raise  # counted where they were raised
-        except Exception as error:  # of a pager of the user's own
-            self._door.lose(error, optional=self._optional)
+        except Exception as error:
+            # Whatever it is, a pager of the user's own included: the listing was not read to its end.
+            if not any(error is counted for counted in self._counted):
+                self._door.lose(error, optional=self._optional)
             raise
 
     async def _walk(self) -> None:
@@ -243,20 +241,32 @@ class Walk(Results[Sequence[Any]]):
     async def _get(self, ask: Ask, number: int, request: Request | None = None) -> Page:
         if request is None:
             request = ask.of(self._request, self._request)
-        response = await self._door.send(request, optional=self._optional)
-        if not response.is_success:
-            raise self._refused(response)
+        response, body = await self._exchange(request)
         page = Page(
             number=number,
             ask=ask,
             response=response,
-            body=None if response.status_code == _NO_CONTENT else response.json(),
+            body=body,
             items=(),
             before=self._audit.before,
             largest=self._audit.largest,
             report=self._report,
         )
         return page if page.body is None and not response.content else replace(page, items=self._items_of(page))
+
+    async def _exchange(self, request: Request) -> tuple[Response, Any]:
+        """The answer and its body. Raises StatusError where it is not 2xx."""
+        try:
+            response = await self._door.send(request, optional=self._optional)
+            if response.is_success:
+                return response, None if response.status_code == _NO_CONTENT else response.json()
+        except Exception as error:
+            self._counted.append(error)  # by the client
+            raise
+        refused = status_error(response)
+        if Origin.of(response.request.url) != Origin.of(self._request.url):
+            refused.add_note("the page is on another origin than the first one, so no credentials were sent along")
+        raise refused
 
     def _items_of(self, page: Page) -> list[Any]:
         if self._path is None:
@@ -280,13 +290,6 @@ class Walk(Results[Sequence[Any]]):
         if is_new and page.items:
             await self._hand_on(page.items)
         return is_new
-
-    def _refused(self, response: Response) -> RequestError:
-        error = status_error(response)
-        if Origin.of(response.request.url) != Origin.of(self._request.url):
-            error.add_note("the page is on another origin than the first one, so no credentials were sent along")
-        self._door.lose(error, optional=self._optional)
-        return error
 
 
 def _key(request: Request) -> tuple[str, object]:

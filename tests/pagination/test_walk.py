@@ -631,6 +631,14 @@ async def test_what_cannot_be_meant_is_refused_at_the_call(options: Any, said: s
         Offset(limit=0)
 
 
+@pytest.mark.parametrize("body", [{"data": {"a": 1}}, {"json": [1]}])
+async def test_a_token_has_no_place_in_a_body_that_is_no_object(body: Any) -> None:
+    async with walking(Source(always({"items": [1], "next": "c"}))) as w:
+        with pytest.raises(ConfigurationError, match="give one with json="):
+            await w.all("/x", Cursor("c", next="next", place="json"), **body)
+        assert w.findings.loss_count == 1
+
+
 async def test_a_url_that_cannot_be_asked_is_a_loss() -> None:
     async with walking(Source(always([]))) as w:
         with pytest.raises(InvalidRequestError):
