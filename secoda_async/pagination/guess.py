@@ -133,8 +133,9 @@ def guess_pager(page: Page, *, place: Place) -> Pager:
     for guess in guesses:
         if guess.goes_on:
             return guess.pager
-    # All say that this is the last page; that must be true by whatever else is said.
-    if guesses and not seen.more and (seen.total is None or seen.total <= len(page.items)):
+    # All say that this is the last page; nothing else that is said may contradict it.
+    says_more = seen.more or seen.last is False or (seen.total is not None and seen.total > seen.items)
+    if guesses and not says_more:
         return guesses[0].pager
     raise page.error(_unrecognised(page, seen))
 
@@ -245,12 +246,11 @@ def _counted(seen: _Seen, place: Place) -> Iterator[_Guess]:
 def _unrecognised(page: Page, seen: _Seen) -> str:
     body = page.body
     there = f"a body with {keys_of(body)}" if isinstance(body, Mapping) else f"a body that is {kind_of(body)}"
-    hints = [
-        f"{path} is {value!r}" for path, value in ((seen.total_path, seen.total), (seen.more_path, seen.more)) if path
-    ]
+    told = ((seen.total_path, seen.total), (seen.more_path, seen.more), (seen.last_path, seen.last))
+    hints = [f"{path} is {value!r}" for path, value in told if path]
     hint = f" ({', '.join(hints)})" if hints else ""
     return (
         f"no pagination is recognised in {there}{hint}, with {seen.items} items and "
-        f"{'no' if not relations(page) else 'this'} Link header. Name the pager: LinkHeader(), NextURL(path), "
+        f"{'a Link header without rel=next' if relations(page) else 'no Link header'}. Name the pager: LinkHeader(), NextURL(path), "
         "Cursor(param, next=path), PageNumber(), Offset(), GraphQLCursor(path), or SinglePage() where that is all"
     )

@@ -115,6 +115,7 @@ UNRECOGNISED: list[tuple[Any, str]] = [
     ({"has_more": True}, "has_more is True"),
     ({"has_more": True, "next_cursor": None}, "has_more is True"),
     ({"next": None, "total": 7}, "total is 7"),
+    ({"next": None, "isLast": False}, "isLast is False"),
     ({"next": "eyJ0b2tlbiI6MX0"}, "a body with next"),
     ({"page": 3}, "a body with page"),
     ({"offset": 100, "limit": 100}, "offset, limit"),
