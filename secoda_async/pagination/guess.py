@@ -249,8 +249,9 @@ def _unrecognised(page: Page, seen: _Seen) -> str:
     told = ((seen.total_path, seen.total), (seen.more_path, seen.more), (seen.last_path, seen.last))
     hints = [f"{path} is {value!r}" for path, value in told if path]
     hint = f" ({', '.join(hints)})" if hints else ""
+    link = "a Link header without rel=next" if relations(page) else "no Link header"
     return (
-        f"no pagination is recognised in {there}{hint}, with {seen.items} items and "
-        f"{'a Link header without rel=next' if relations(page) else 'no Link header'}. Name the pager: LinkHeader(), NextURL(path), "
-        "Cursor(param, next=path), PageNumber(), Offset(), GraphQLCursor(path), or SinglePage() where that is all"
+        f"no pagination is recognised in {there}{hint}, with {seen.items} items and {link}. "
+        "Name the pager: LinkHeader(), NextURL(path), Cursor(param, next=path), "
+        "PageNumber(), Offset(), GraphQLCursor(path), or SinglePage() where that is all"
     )
