@@ -191,6 +191,14 @@ class Settings:
     timeout: Timeout = Timeout()
     verify: bool | str = True
     """Certificates: checked, not checked, or checked against the CA file (or folder) at this path."""
+    cert: str | tuple[str, str] | tuple[str, str, str] | None = field(default=None, repr=False)
+    """Client certificate, for the origin of ``base_url`` alone: a file, (file, key), or (file, key, password)."""
+    proxy: str | None = field(default=None, repr=False)
+    """A proxy for every request, as ``http://user:password@host:port``."""
+    trust_env: bool = False
+    """Use the proxies of the environment (``https_proxy``, ``no_proxy`` …) where ``proxy`` names none."""
+    cookies: bool = False
+    """Keep cookies during a run, in memory, each for the origin that set it."""
     refuse_private: bool = False
     """Refuse loopback, private and other addresses that are not public; those of cloud metadata always are."""
     max_body: int = 256 * 2**20
@@ -221,7 +229,7 @@ class Settings:
     """Largest line of one record, in bytes."""
 
     def __post_init__(self) -> None:
-        for name in ("allow_losses", "resumable", "conditional", "refuse_private"):
+        for name in ("allow_losses", "resumable", "conditional", "refuse_private", "trust_env", "cookies"):
             value = getattr(self, name)
             _require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
@@ -267,6 +275,14 @@ class Settings:
             isinstance(self.verify, bool) or (isinstance(self.verify, str) and self.verify != ""),
             f"verify must be True, False or the path of a CA file as a string, not {self.verify!r}",
         )
+        if self.cert is not None:
+            parts = (self.cert,) if isinstance(self.cert, str) else self.cert
+            _require(
+                isinstance(parts, tuple) and 0 < len(parts) <= 3 and all(isinstance(p, str) and p for p in parts),
+                "cert must be a path, (path, key path) or (path, key path, password), all strings",  # never its value
+            )
+            _require(bool(self.base_url), "cert needs a base_url: a client certificate goes to that origin alone")
+        _require(self.proxy is None or isinstance(self.proxy, str), "proxy must be a URL such as http://host:port")
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
         for name, what in (("state_dir", "folder"), ("record", "file"), ("replay", "file")):
             value = getattr(self, name)

@@ -22,6 +22,7 @@ from secoda_async.findings import Findings
 from secoda_async.network.auth import as_auth
 from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
+from secoda_async.network.cookies import Cookies
 from secoda_async.network.encode import (
     FORM_TYPE,
     JSON_TYPE,
@@ -44,6 +45,7 @@ from secoda_async.network.message import (
 )
 from secoda_async.network.origin import Origin
 from secoda_async.network.origins import Origins
+from secoda_async.network.proxies import Proxies
 from secoda_async.network.redirect import Redirect
 from secoda_async.network.replay import InOrder, replay_within
 from secoda_async.network.retry import Retry
@@ -131,6 +133,10 @@ class Client:
         self._called = traffic.requests
         log = SafeLogger(redact)
         retry = settings.retry
+        proxies = Proxies(settings.proxy, trust_env=settings.trust_env)
+        redact.add([secret for proxy in proxies.all for secret in proxy.secrets])
+        if isinstance(settings.cert, tuple):
+            redact.add(settings.cert[2:])
         inner = transport or AiohttpTransport(
             timeout=settings.timeout,
             verify=settings.verify,
@@ -138,7 +144,12 @@ class Client:
             traffic=traffic,
             user_agent=f"secoda-async/{__version__}",
             refuse_private=settings.refuse_private,
+            cert=settings.cert,
+            cert_origin=None if settings.cert is None else Origin.of(self._base_url.resolve("/")),
+            proxies=proxies,
         )
+        if settings.cookies:
+            inner = Cookies(inner, redact)
         replay = replay_within(transport)  # knows no credentials, and gives no tokens
         self._limit = Limit(
             Sign(inner) if replay is None else inner,

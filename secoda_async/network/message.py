@@ -303,7 +303,7 @@ class Response:
     def cookies(self) -> Mapping[str, str]:
         """The cookies this answer sets."""
         found: dict[str, str] = {}
-        for line in _all(self.headers, "Set-Cookie"):
+        for line in all_values(self.headers, "Set-Cookie"):
             jar: SimpleCookie = SimpleCookie()
             try:
                 jar.load(line)
@@ -316,7 +316,7 @@ class Response:
     def links(self) -> dict[str, dict[str, str]]:
         """The ``Link`` header by its ``rel`` (or its URL where that is absent): ``reply.links["next"]["url"]``."""
         found: dict[str, dict[str, str]] = {}
-        for line in _all(self.headers, "Link"):
+        for line in all_values(self.headers, "Link"):
             for match in _LINK.finditer(line):
                 link = {"url": match["url"]}
                 for name, quoted, bare in _LINK_PARAMETER.findall(match["parameters"]):
@@ -365,7 +365,8 @@ def _ignore(_: RequestError) -> None:
     return
 
 
-def _all(headers: Mapping[str, str], name: str) -> list[str]:
+def all_values(headers: Mapping[str, str], name: str) -> list[str]:
+    """Every value of a header that may come several times."""
     if isinstance(headers, CIMultiDictProxy):
         return headers.getall(name, [])
     return [headers[name]] if name in headers else []

@@ -8,13 +8,11 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp import http_exceptions
 from aiohttp.abc import AbstractResolver, ResolveResult
-from anyio import to_thread
 from multidict import CIMultiDict
 from typing_extensions import override
 
@@ -24,7 +22,6 @@ from secoda_async.errors import (
     BodyTooLargeError,
     BrokenExchangeError,
     CertificateError,
-    ConfigurationError,
     ConnectError,
     DecodeError,
     InvalidRequestError,
@@ -41,7 +38,10 @@ from secoda_async.network.decode_body import (
     decoder_for,
 )
 from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.origin import Origin
+from secoda_async.network.proxies import Proxies
 from secoda_async.network.stream import StreamedResponse
+from secoda_async.network.tls import Cert, Contexts
 from secoda_async.settings import Timeout, Unset
 
 # Most specific first: an aiohttp error is often several of these at once.
@@ -59,6 +59,16 @@ _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestErr
         (aiohttp.ClientConnectorDNSError,),
         ConnectError,
         "the host name cannot be resolved; check the URL and the network",
+    ),
+    (
+        (aiohttp.ClientProxyConnectionError,),
+        ConnectError,
+        "cannot connect to the proxy ({exc}); check proxy, or what trust_env finds",
+    ),
+    (
+        (aiohttp.ClientHttpProxyError,),
+        ConnectError,
+        "the proxy makes no connection ({exc}); check proxy and its password",
     ),
     ((aiohttp.ClientConnectorError,), ConnectError, "cannot connect ({exc}); check the URL, and that the server runs"),
     ((aiohttp.InvalidURL,), InvalidRequestError, "not a valid URL"),
@@ -100,15 +110,21 @@ class AiohttpTransport(Transport):
         user_agent: str,
         refuse_private: bool = False,
         lookup: Lookup | None = None,
+        cert: Cert | None = None,
+        cert_origin: Origin | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
-        self._addresses = AddressRules(refuse_private=refuse_private)
+        own = [proxy.url.host or "" for proxy in proxies.all] if proxies is not None else []
+        self._addresses = AddressRules(refuse_private=refuse_private, exempt=own)
+        self._proxies = proxies if own else None
+        self._cert_origin = cert_origin
         self._passed: set[str] = set()  # hosts that are no address that is refused
         self._resolver = _Resolver(self._addresses, lookup)
         self._timeout = timeout
         self._aiohttp_timeout = _as_client_timeout(timeout)
         self._max_body = max_body
         self._traffic = traffic
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts = Contexts(cert)
         self._verify = verify
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
@@ -132,8 +148,17 @@ class AiohttpTransport(Transport):
         if not isinstance(options.timeout, Unset):
             timeout, client_timeout = options.timeout, _as_client_timeout(options.timeout)
         verify = self._verify if isinstance(options.verify, Unset) else options.verify
-        tls = verify if isinstance(verify, bool) else self._contexts.get(verify) or await self._load_context(verify)
+        with_cert = self._cert_origin is not None and Origin.of(request.url) == self._cert_origin
+        tls: bool | ssl.SSLContext
+        if isinstance(verify, bool) and not with_cert:
+            tls = verify
+        else:
+            tls = await self._contexts.of(verify, with_cert=with_cert)
         headers = request.headers
+        proxy = None if self._proxies is None else self._proxies.of(request.url)
+        if proxy is not None and proxy.headers and request.url.scheme == "http":
+            headers = CIMultiDict(headers)  # which the proxy takes out; of a tunnel's it sees none
+            headers.update(proxy.headers)
         data: bytes | AsyncIterator[bytes] | None
         if request.body is None or isinstance(request.body, bytes):
             data = request.body
@@ -152,6 +177,8 @@ class AiohttpTransport(Transport):
                 allow_redirects=False,
                 timeout=client_timeout,
                 ssl=tls,
+                proxy=None if proxy is None else proxy.url,
+                proxy_headers=None if proxy is None else proxy.headers,
                 # Else aiohttp gives a POST without a body the type of one, which some servers refuse.
                 skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
             )
@@ -223,11 +250,6 @@ class AiohttpTransport(Transport):
         return StreamedResponse(
             request, reply.status, headers=reply.headers, pieces=body, close=body.aclose, elapsed=elapsed
         )
-
-    async def _load_context(self, verify: str) -> ssl.SSLContext:
-        context = await to_thread.run_sync(_context, verify)
-        # Of requests that loaded it at once all use one, since a context is a pool of connections to aiohttp.
-        return self._contexts.setdefault(verify, context)
 
 
 class _RefusedError(Exception):
@@ -321,14 +343,6 @@ def _decoder(request: Request, reply: aiohttp.ClientResponse) -> Decoder | None:
             "ask for another with headers={'Accept-Encoding': 'gzip'} or 'identity'",
             response=response,
         ) from None
-
-
-def _context(verify: str) -> ssl.SSLContext:
-    folder = Path(verify).is_dir()
-    try:
-        return ssl.create_default_context(cafile=None if folder else verify, capath=verify if folder else None)
-    except OSError as exc:
-        raise ConfigurationError(f"verify={verify!r}: the CA file cannot be read ({exc})") from exc
 
 
 def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:

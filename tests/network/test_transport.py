@@ -531,6 +531,7 @@ NOT_BROKEN: dict[str, type[RequestError]] = {
     "SocketTimeoutError": RequestTimeoutError,
     "ClientConnectorError": ConnectError,
     "ClientProxyConnectionError": ConnectError,
+    "ClientHttpProxyError": ConnectError,
     "UnixClientConnectorError": ConnectError,
     "ClientConnectorDNSError": ConnectError,
     "ClientSSLError": ConnectError,
