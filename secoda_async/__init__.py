@@ -16,6 +16,7 @@ from secoda_async.errors import (
     CredentialError,
     DecodeError,
     DeliveryError,
+    EgressError,
     EncodeError,
     IncompleteRunError,
     InvalidRequestError,
@@ -50,6 +51,7 @@ from secoda_async.models import (
     TablesFromSQLQuery,
 )
 from secoda_async.network.auth import APIKeyAuth, BasicAuth, BearerAuth, RenewableAuth
+from secoda_async.network.egress import EgressTransport
 from secoda_async.network.message import Auth, BodySource, Layer, Request, Response, Transport
 from secoda_async.network.oauth import OAuth2ClientCredentials, OAuth2RefreshToken
 from secoda_async.network.replay import ReplayTransport
@@ -97,6 +99,8 @@ __all__ = [
     "DeclaredLineage",
     "DecodeError",
     "DeliveryError",
+    "EgressError",
+    "EgressTransport",
     "EncodeError",
     "EntityType",
     "ExternalColumn",

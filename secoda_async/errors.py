@@ -11,7 +11,8 @@ SecodaAsyncError
 │   │   │   └── CertificateError  … … … the server's certificate is not trusted
 │   │   ├── RequestTimeoutError   … … the exchange took too long
 │   │   ├── BrokenExchangeError   … … the connection broke, or the answer was malformed
-│   │   └── BodyTooLargeError     … … the body is over the cap
+│   │   ├── BodyTooLargeError     … … the body is over the cap
+│   │   └── EgressError           … … the egress server could not relay it
 │   ├── CircuitOpenError          … the host has not answered for a while, so it was not asked
 │   ├── RedirectError             … a redirect that must not be followed
 │   ├── OriginError               … a host or an endpoint that is not allowed
@@ -106,6 +107,10 @@ class BodyTooLargeError(TransportError):
 
 class CircuitOpenError(RequestError):
     """Raised when a request is not sent because the last ones to its host had no answer."""
+
+
+class EgressError(TransportError):
+    """Raised when Secoda's egress server says that it could not relay a request; the target may have taken it."""
 
 
 class RedirectError(RequestError):

@@ -23,6 +23,7 @@ from secoda_async.network.auth import as_auth
 from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
 from secoda_async.network.cookies import Cookies
+from secoda_async.network.egress import EgressTransport
 from secoda_async.network.encode import (
     FORM_TYPE,
     JSON_TYPE,
@@ -42,12 +43,13 @@ from secoda_async.network.message import (
     Request,
     Response,
     Transport,
+    innermost,
 )
 from secoda_async.network.origin import Origin
 from secoda_async.network.origins import Origins
 from secoda_async.network.proxies import Proxies
 from secoda_async.network.redirect import Redirect
-from secoda_async.network.replay import InOrder, replay_within
+from secoda_async.network.replay import InOrder, ReplayTransport
 from secoda_async.network.retry import Retry
 from secoda_async.network.sign import Sign
 from secoda_async.network.stream import StreamedResponse
@@ -150,7 +152,10 @@ class Client:
         )
         if settings.cookies:
             inner = Cookies(inner, redact)
-        replay = replay_within(transport)  # knows no credentials, and gives no tokens
+        core = innermost(transport)
+        if isinstance(core, EgressTransport):
+            core.begin(settings, traffic=traffic, redact=redact, proxies=proxies)
+        replay = core if isinstance(core, ReplayTransport) else None  # knows no credentials, and gives no tokens
         self._limit = Limit(
             Sign(inner) if replay is None else inner,
             settings.rate_limits,

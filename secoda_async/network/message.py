@@ -117,6 +117,13 @@ class Layer(Transport, abc.ABC):
         await self._inner.aclose()
 
 
+def innermost(transport: Transport | None) -> Transport | None:
+    """What answers at last, below every layer that is put around it."""
+    while isinstance(transport, Layer):
+        transport = transport._inner
+    return transport
+
+
 class Response:
     """An answer whose body has been read: the part of ``httpx.Response`` that integrations use, synchronous as there.
 

@@ -95,13 +95,6 @@ class InOrder(Layer):
         return await self._inner.send(request._replace(recorded=seq))
 
 
-def replay_within(transport: Transport | None) -> ReplayTransport | None:
-    """The recording that a transport, or the layers around one, answer from."""
-    while isinstance(transport, Layer):
-        transport = transport._inner
-    return transport if isinstance(transport, ReplayTransport) else None
-
-
 def _read(seq: int, file: JournalFile) -> Entry:
     return file.read(seq)
 

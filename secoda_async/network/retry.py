@@ -16,6 +16,7 @@ from secoda_async.errors import (
     BrokenExchangeError,
     CertificateError,
     ConnectError,
+    EgressError,
     RequestTimeoutError,
     TransportError,
 )
@@ -52,6 +53,7 @@ ERRORS: Final[tuple[tuple[type[TransportError], Repeat], ...]] = (
     (BodyTooLargeError, Repeat.NEVER),
     (RequestTimeoutError, Repeat.IF_REPEATABLE),
     (BrokenExchangeError, Repeat.IF_REPEATABLE),
+    (EgressError, Repeat.IF_REPEATABLE),
 )
 
 

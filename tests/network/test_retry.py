@@ -19,6 +19,7 @@ from secoda_async.errors import (
     BrokenExchangeError,
     CertificateError,
     ConnectError,
+    EgressError,
     InvalidRequestError,
     RequestError,
     RequestTimeoutError,
@@ -131,6 +132,7 @@ TABLE: list[tuple[Outcome, bool, bool, type[object]]] = [
     (CertificateError, False, False, CertificateError),
     (RequestTimeoutError, True, False, RequestTimeoutError),
     (BrokenExchangeError, True, False, BrokenExchangeError),
+    (EgressError, True, False, EgressError),
     (BodyTooLargeError, False, False, BodyTooLargeError),
     (InvalidRequestError, False, False, InvalidRequestError),
 ]
