@@ -13,6 +13,7 @@ ACCEPTED: Final = "gzip, deflate"
 PIECE: Final = 2**18
 """Most bytes that are decoded at once."""
 _INPUT: Final = 2**14  # bytes taken in at once: zlib copies what it has not read yet, after each piece and each member
+_MEMBER: Final = b"\x1f\x8b"  # each begins so
 _MOST_CODINGS: Final = 5  # around each other; each multiplies what a small body can decode to
 
 
@@ -110,6 +111,8 @@ class _Gzip(_Inflate):
     def _open(self, data: bytes) -> bytes:
         if self._ended:
             data = data.lstrip(b"\0")
+            if not data.startswith(_MEMBER[: len(data)]):
+                raise CodingError("goes on after the end of its gzip")
         if data:
             self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         return data

@@ -220,4 +220,5 @@ def _shown(path: Sequence[str]) -> str:
 def _reason(exc: BaseException) -> str:
     """The first line of ijson's message: the others show the document."""
     match = _FAULT.match(str(exc))
-    return match[1] if match else type(exc).__name__
+    reason = match[1] if match else type(exc).__name__
+    return "it ends too early" if reason == "premature EOF" else reason

@@ -242,6 +242,8 @@ class Response:
             reason = fault.msg
             if "depth limit" in reason:
                 reason = f"it is nested over {MOST_LEVELS} levels, the most that are read"
+            elif "valid UTF-8" in reason:
+                reason = "it is neither UTF-8 nor in the charset that it names"
             error = DecodeError(
                 f"{self.request} answered {self.status_code} with a body that is not JSON ({reason}): "
                 f"Content-Type {self.headers.get('Content-Type', 'absent')}, {self._excerpt()}. "

@@ -13,6 +13,9 @@ from typing import Final
 import aiohttp
 from aiohttp import http_exceptions
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from typing_extensions import override
 
@@ -128,7 +131,7 @@ class AiohttpTransport(Transport):
         self._verify = verify
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=self._resolver),
+            connector=_Connector(limit=0, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept-Encoding": ACCEPTED},
             auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
@@ -252,6 +255,18 @@ class AiohttpTransport(Transport):
         )
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Uses no kept connection on which something came that nobody asked for: it would be taken for the next answer."""
+
+    @override
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+
 class _RefusedError(Exception):
     """Carries a refusal through aiohttp, which translates every OSError of a resolver."""
 
@@ -355,6 +370,8 @@ def _cause(exc: BaseException) -> str:
     if isinstance(cause, ssl.SSLError):  # its errno is OpenSSL's, not the system's
         return getattr(cause, "verify_message", None) or (cause.reason or str(cause)).replace("_", " ").lower()
     # What aiohttp's parser complains of; the text around it claims a status of 400 and repeats the URL.
+    if isinstance(exc, aiohttp.ServerDisconnectedError) and not isinstance(exc.message, str):
+        return "the connection was closed within the head"  # which the text would show, cookies and all
     fault = exc if isinstance(exc, http_exceptions.HttpProcessingError) else exc.__cause__
     if isinstance(fault, http_exceptions.HttpProcessingError):
         return " ".join(fault.message.split())

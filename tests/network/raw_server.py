@@ -17,6 +17,7 @@ class Exchange:
     body: bytes
     number: int
     writer: asyncio.StreamWriter
+    server: "RawServer"
 
     @property
     def line(self) -> str:
@@ -73,7 +74,7 @@ async def raw_server(answer: Answer = answer_ok, *, tls: ssl.SSLContext | None =
         try:
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
-                exchange = Exchange(head, b"", len(server.exchanges), writer)
+                exchange = Exchange(head, b"", len(server.exchanges), writer, server)
                 for length in exchange.header("Content-Length"):
                     exchange.body = await reader.readexactly(int(length))
                 server.exchanges.append(exchange)

@@ -212,7 +212,7 @@ BROKEN: dict[str, tuple[bytes, str, type[RequestError], str]] = {
     ),
     "a document that ends too early": (
         answer(b"[1, 2", "Content-Type: text/html"), "aiter_items", DecodeError,
-        "answered 200 with a body that cannot be read as JSON items: premature EOF (Content-Type text/html)",
+        "answered 200 with a body that cannot be read as JSON items: it ends too early (Content-Type text/html)",
     ),
     "a line that is no JSON": (
         answer(b"1\nx\n"), "aiter_ndjson", DecodeError,
@@ -362,7 +362,7 @@ async def test_a_whole_run_reads_a_stream_and_its_break_fails_the_run_though_it_
         assert (exchange.body, exchange.header("X-Own")) == (b'{"a":1}', ["1"])
     rows.clear()
     async with made(answer(JSON[:-1])) as one:
-        with pytest.raises(IncompleteRunError, match="cannot be read as JSON items: premature EOF"):
+        with pytest.raises(IncompleteRunError, match="cannot be read as JSON items: it ends too early"):
             await integration(extract, base_url=one.server.url).run(MemorySink())
         assert rows == ["caught"]
 
