@@ -28,7 +28,8 @@ _PAGING_NAME: Final = re.compile(
 )
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")  # what every way of spelling leaves as it is
 _LEAST_LEARNED: Final = 8  # a shorter value that an answer brought occurs in innocent text
-_MOST_LEARNED: Final = 256  # so that an answer full of tokens does not make every redaction slow
+_LONGEST_LEARNED: Final = 4 * 2**10  # longer than any token; its pattern would be slow to make and to look for
+_MOST_LEARNED: Final = 64  # the newest, so that a source full of tokens does not make every redaction slow
 _QUERY_PAIR: Final = re.compile(r"(?P<lead>[?&;])(?P<name>[^=&;#\s'\"<>]+)=(?P<value>[^&;#\s'\"<>]*)")
 _USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>]*@", re.IGNORECASE)
 _AUTHORIZATION: Final = re.compile(r"\b(?P<scheme>Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{4,}")
@@ -56,7 +57,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._plain = {form for secret in secrets for form in (secret, secret.strip()) if form}
-        self._learned = 0
+        self._learned: list[str] = []
         self._growing = Lock()  # a journal's thread learns what answers bring
         self._compile()
 
@@ -91,12 +92,14 @@ class Redactor:
         return cls(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Mask these from here on too: credentials that the source itself gave. The first 256 of a run are kept."""
+        """Mask these from here on too: credentials that the source itself gave. The newest 64 of a run are kept."""
         with self._growing:
-            new = {secret for secret in secrets if len(secret) >= _LEAST_LEARNED and MASK not in secret} - self._plain
-            if new and self._learned < _MOST_LEARNED:
-                self._learned += len(new)
-                self._plain |= new
+            lengths = range(_LEAST_LEARNED, _LONGEST_LEARNED)
+            new = {secret for secret in secrets if len(secret) in lengths and MASK not in secret} - self._plain
+            if new:
+                self._learned += sorted(new)
+                self._plain = (self._plain | new).difference(self._learned[:-_MOST_LEARNED])
+                self._learned = self._learned[-_MOST_LEARNED:]
                 self._compile()
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -114,8 +117,8 @@ class Redactor:
         return self._forms.sub(MASK, text)
 
     def knows(self, value: str) -> bool:
-        """Whether a value is, or holds, one that is known to be secret; so is one that was masked before."""
-        return value in self._whole or MASK in value or self.mask_known(value) != value
+        """Whether a value is one that is known to be secret, or was masked before, also as a bearer's."""
+        return value in self._whole or self.mask_known(value).removeprefix("Bearer ") == MASK
 
     def __call__(self, text: str) -> str:
         """The text without its secrets."""

@@ -150,7 +150,7 @@ def _with_journal(runs: Path) -> list[Path]:
 def _last(runs: Path, integration: str) -> Path | None:
     """The newest run of an integration that kept a journal."""
     for directory in _with_journal(runs):
-        with JournalFile.open(directory / _NAME) as file:
+        with JournalFile.open(directory / _NAME, whole=False) as file:
             if file.integration == integration:
                 return directory
     return None

@@ -127,6 +127,8 @@ def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
     requests = f"{source.requests:,} ({rate:,.0f}/s), {in_flight} in flight"
     if repeated := sum(source.retries.values()):
         requests += f", {repeated} retried"
+    if source.served:
+        requests += f", {source.served:,} from a journal"
     waiting = f"{source.waiting} for a limit or slot, {source.backing_off} before a retry"
     queue = f"{counters.undelivered / _MIB:.1f} MiB, {counters.delivered / _MIB:.1f} MiB written"
     rows = [

@@ -256,6 +256,7 @@ def _copied(writing: _Writing, response: StreamedResponse) -> StreamedResponse:
         elapsed=response.elapsed.total_seconds(),
     )
     made.headers = response.headers
+    made._url = response._url
     return made
 
 

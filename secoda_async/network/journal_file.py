@@ -146,20 +146,23 @@ class JournalFile:
             raise
 
     @classmethod
-    def open(cls, path: Path, *, integration: str | None = None) -> Self:
-        """A file to read. Raises ConfigurationError where it is none, damaged, or of another integration."""
+    def open(cls, path: Path, *, integration: str | None = None, whole: bool = True) -> Self:
+        """A file to read. Raises ConfigurationError where it is none, damaged, or of another integration.
+
+        ``whole=False`` leaves out the look for damage, which reads all of it.
+        """
         if not path.is_file():
             raise ConfigurationError(f"there is no journal at {path}")
         with _readable(path):
             connection = _connect(path, "ro")
             try:
-                return cls._opened(path, connection, integration)
+                return cls._opened(path, connection, integration, whole=whole)
             except BaseException:
                 connection.close()
                 raise
 
     @classmethod
-    def _opened(cls, path: Path, connection: sqlite3.Connection, integration: str | None) -> Self:
+    def _opened(cls, path: Path, connection: sqlite3.Connection, integration: str | None, *, whole: bool) -> Self:
         (application,) = connection.execute("pragma application_id").fetchone()
         (version,) = connection.execute("pragma user_version").fetchone()
         if application != _APPLICATION:
@@ -169,9 +172,10 @@ class JournalFile:
                 f"{path} is a journal of format {version}, and this version of secoda_async reads format {FORMAT}; "
                 "record it again"
             )
-        (state,) = connection.execute("pragma quick_check(1)").fetchone()
-        if state != "ok":
-            raise sqlite3.DatabaseError(state.splitlines()[-1])
+        if whole:
+            (state,) = connection.execute("pragma quick_check(1)").fetchone()
+            if state != "ok":
+                raise sqlite3.DatabaseError(state.splitlines()[-1])
         file = cls._prepared(path, connection, 0)
         if integration is not None and file.integration != integration:
             raise ConfigurationError(f"{path} is a journal of {file.integration}, not of {integration}")

@@ -36,6 +36,7 @@ class JournalThread:
         self._gathered: list[tuple[Step[Any], asyncio.Future[Any] | None]] = []
         self._busy = False
         self._idle: asyncio.Future[None] | None = None
+        self._closed = False
         self._executor: ThreadPoolExecutor | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -63,10 +64,11 @@ class JournalThread:
         self._add(step, None)
 
     async def aclose(self) -> None:
-        """Wait for every step, then end the thread. Calling it again does nothing."""
+        """Wait for every step, then end the thread: a later one is not done. Calling it again does nothing."""
+        self._closed = True
         with anyio.CancelScope(shield=True):
             if self._busy:
-                self._idle = self._loop.create_future()
+                self._idle = self._idle or self._loop.create_future()
                 await self._idle
             executor, self._executor = self._executor, None
             if executor is not None:
@@ -75,6 +77,10 @@ class JournalThread:
                 executor.shutdown(wait=False)
 
     def _add(self, step: Step[Any], future: asyncio.Future[Any] | None) -> None:
+        if self._closed:
+            if future is not None:
+                future.set_exception(ValueError("it is closed"))
+            return
         self._gathered.append((step, future))
         if not self._busy:
             self._busy = True

@@ -35,8 +35,11 @@ _STRING_VALUE: Final = re.compile(rf"(?P<string>{_JSON_STRING})(?P<colon>\s*:)?"
 _PAIR: Final = re.compile(r"(?P<lead>^|[?&;])(?P<name>[\w.-]{1,100})=(?P<value>[^&;#\s'\"<>\\]+)", re.MULTILINE)
 _ELEMENT: Final = re.compile(r"(?P<lead><(?:[\w-]+:)?(?P<name>[\w.-]{1,100})(?:\s[^<>]*)?>)(?P<value>[^<>]+)(?=</)")
 _ATTRIBUTE: Final = re.compile(r"(?P<lead>\s(?:[\w-]+:)?(?P<name>[\w.-]{1,100})\s*=\s*[\"'])(?P<value>[^\"'<>]+)")
-_JWT: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
-_USERINFO: Final = re.compile(r"(?P<lead>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>@:]*:[^/?#\s'\"<>@]+@", re.IGNORECASE)
+# Each begins where no other match could have begun, so that no body takes longer than its length.
+_JWT: Final = re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
+_USERINFO: Final = re.compile(
+    r"(?P<lead>(?<![a-zA-Z0-9+.-])[a-z][a-z0-9+.-]*+://)[^/?#\s'\"<>@:]*:[^/?#\s'\"<>@]+@", re.IGNORECASE
+)
 _AUTHORIZATION: Final = re.compile(r"\b(?P<lead>Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{20,}")
 _COOKIE: Final = re.compile(r"^\s*(?P<name>[^=;]+)=[^;]*")
 # What load balancers and bot filters set on every answer: masked, but no reason to ask again.
@@ -163,7 +166,7 @@ class StreamRedactor:
     WINDOW: Final = 256 * 2**10  # characters that are looked at together
     HELD: Final = 64 * 2**10  # of them, those that wait for what follows
     _MOST: Final = 4 * WINDOW
-    _STEP: Final = 2**10
+    _STEP: Final = 8 * 2**10
 
     def __init__(self, answers: AnswerRedactor) -> None:
         self._answers = answers

@@ -62,7 +62,7 @@ class ReplayTransport(Transport):
     async def check(self) -> None:
         """Raise ConfigurationError where the recording cannot be used."""
         with await anyio.to_thread.run_sync(self._open_file):
-            return
+            self._open_file = partial(self._open_file, whole=False)
 
     @override
     async def aclose(self) -> None:

@@ -73,6 +73,12 @@ def test_what_only_looks_like_a_secret_tells_requests_apart_where_that_matters(v
     assert known.exact == key(f"http://x/?{urlencode({name: MASK})}").exact
 
 
+def test_a_value_that_only_holds_a_known_secret_is_no_credential() -> None:
+    one, other = (key(f"http://x/?key={name}-kn0wn-s3cret") for name in ("orders", "users"))
+    assert one.exact != other.exact
+    assert "kn0wn" not in one.shown + one.loose
+
+
 def test_a_known_secret_is_masked_wherever_it_stands() -> None:
     for url in ("http://x/kn0wn-s3cret/y", "http://x/?q=kn0wn-s3cret", "http://x/s%40les", "http://x/?q=s%40les"):
         made = key(url)

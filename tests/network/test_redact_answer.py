@@ -148,12 +148,37 @@ def test_what_a_source_gave_is_masked_from_then_on() -> None:
     assert redact("orders 0123456789abcdef") == f"orders {MASK}"
 
 
-def test_what_is_learned_is_bounded() -> None:
-    redact = Redactor()
-    redact.learn(f"s3cret-number-{number}" for number in range(256))
-    redact.learn(["one-s3cret-more"])
-    assert redact("s3cret-number-7 one-s3cret-more") == f"{MASK} one-s3cret-more"
-    assert Redactor().mask_known("x") == "x"
+def test_what_is_learned_is_bounded_and_the_newest_is_what_is_known() -> None:
+    redact = Redactor(["s3cret-of-the-run"])
+    for number in range(100, 180):
+        redact.learn([f"t0ken-{number}-{number}"])
+    redact.learn(["x" * 2**20, "short"])  # neither is any token
+    told = redact("s3cret-of-the-run t0ken-179-179 t0ken-116-116 t0ken-115-115 t0ken-100-100 short")
+    assert told == f"{MASK} {MASK} {MASK} t0ken-115-115 t0ken-100-100 short"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "-eyJ",
+        "a.",
+        "a://",
+        "<a ",
+        ' a="',
+        '"token": [',
+        '"token": "',
+        '"a" ',
+        "Bearer ",
+        "?token=",
+        "<token>",
+        "{",
+        "\\",
+    ],
+)
+def test_a_hostile_body_takes_no_longer_than_its_length(unit: str) -> None:
+    body = "token " + unit * (1_000_000 // len(unit)) + " @ ://  eyJ Bearer"  # a search a place would take hours
+    assert clean(body).content is not None
+    assert streamed([body.encode()])[0] is not None
 
 
 def streamed(pieces: list[bytes], *, known: str = KNOWN) -> tuple[bytes | None, bool]:
