@@ -68,6 +68,7 @@ class StreamedResponse(Response):
         made.headers = response.headers
         made._seconds = response._seconds
         made._url = response._url
+        made.recorded = response.recorded
         made._body = response.content
         made.finished = not response.is_success
         return made

@@ -100,7 +100,11 @@ class AiohttpTransport(Transport):
     """One pool of kept connections. Redirects are not followed, cookies are not kept, the pool never queues.
 
     Usage: inside a running event loop, ``transport = AiohttpTransport(timeout=Timeout(), verify=True, ...)``.
-    ``send`` raises ConfigurationError where ``verify`` names a file that cannot be read.
+
+    ``lookup`` takes the place of the system's resolver. ``cert`` is shown to ``cert_origin`` alone. A 2xx to a request
+    with ``stream`` is a StreamedResponse; every other body is read within ``send``, up to ``max_body`` bytes.
+    ``send`` raises AddressError for an address that is refused, ConfigurationError where ``verify`` or ``cert`` names a
+    file that cannot be read, DecodeError for a coding that cannot be undone, and TransportError where the exchange fails.
     """
 
     def __init__(

@@ -419,7 +419,9 @@ async def test_a_transport_that_knows_no_streams_serves_them_all_the_same(body: 
     class Plain(Transport):
         @override
         async def send(self, request: Request) -> Response:
-            return Response(request, 200, content=body)
+            response = Response(request, 200, content=body)
+            response.recorded = 7
+            return response
 
         @override
         async def aclose(self) -> None:
@@ -429,6 +431,7 @@ async def test_a_transport_that_knows_no_streams_serves_them_all_the_same(body: 
         one = Made(server, transport=Plain())
         async with one.client.stream("GET", "/stream") as reply:
             assert isinstance(reply, StreamedResponse)
+            assert reply.recorded == 7, "or a journal would not know whose answer it was that cannot be read"
             assert [row async for row in reply.aiter_ndjson()] == orjson.loads(b"[%s]" % body.replace(b"\n", b","))
 
 
