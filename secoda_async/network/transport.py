@@ -104,7 +104,7 @@ class AiohttpTransport(Transport):
     ``lookup`` takes the place of the system's resolver. ``cert`` is shown to ``cert_origin`` alone. A 2xx to a request
     with ``stream`` is a StreamedResponse; every other body is read within ``send``, up to ``max_body`` bytes.
     ``send`` raises AddressError for an address that is refused, ConfigurationError where ``verify`` or ``cert`` names a
-    file that cannot be read, DecodeError for a coding that cannot be undone, and TransportError where the exchange fails.
+    file that cannot be read, DecodeError for a coding that cannot be undone, TransportError where the exchange fails.
     """
 
     def __init__(
