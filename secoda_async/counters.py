@@ -2,6 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
+
+FIRST_SLOTS: Final = 8
+MOST_SLOTS: Final = 2000
+
+
+@dataclass(slots=True)
+class Pace:
+    """What a host is given, where that is found out while it answers."""
+
+    slots: int = FIRST_SLOTS
+    """Requests in flight at once."""
+    rate: float | None = None
+    """Requests a second, where the host was found to limit them."""
+    raised: int = 0
+    """How often either was raised."""
+    cut: Counter[str] = field(default_factory=Counter)
+    """How often either was lowered, by cause: ``refused``, ``timed out``, ``broken``, or ``slower`` round trips."""
 
 
 @dataclass(slots=True)
@@ -24,6 +42,8 @@ class Traffic:
     """Repeats, by cause."""
     statuses: Counter[int] = field(default_factory=Counter)
     """Answers, by status."""
+    paces: dict[str, Pace] = field(default_factory=dict)
+    """What each host is given, by its name in ``rate_limits`` or its host and port; empty where that is fixed."""
     bytes_received: int = 0
     """Decoded bytes of bodies."""
     served: int = 0

@@ -208,7 +208,8 @@ class SecodaIntegration(abc.ABC):
 
     @final
     def for_each(self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None) -> Call[None]:
-        """Await ``worker(item)`` for every item, ``concurrency`` (default: the setting) at a time.
+        """Await ``worker(item)`` for every item, ``concurrency`` (default: the setting, else as many as are of use)
+        at a time.
 
         Items may be any iterable, sync or async, of any length: workers pull. The first error stops the rest and is
         raised.

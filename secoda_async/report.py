@@ -30,6 +30,19 @@ class Delivery(StrEnum):
     DELIVERED = "delivered"
 
 
+class PaceReport(BaseModel):
+    """What a host was given, where that was found out while it answered."""
+
+    slots: int
+    """Requests in flight at once, in the end."""
+    rate: float | None
+    """Requests a second that it takes; None: no limit was met."""
+    raised: int
+    """How often either was raised."""
+    cut: dict[str, int]
+    """How often either was lowered, by cause."""
+
+
 class TrafficReport(BaseModel):
     """Requests to one side."""
 
@@ -40,6 +53,8 @@ class TrafficReport(BaseModel):
     """Repeats by cause: a status or the name of an error."""
     waited_seconds: float
     """Time that requests waited for limits and slots, added up."""
+    paces: dict[str, PaceReport]
+    """By host; empty where ``concurrency`` is fixed."""
     bytes_received: int
     served: int
     """Exchanges answered by a journal."""
@@ -56,6 +71,15 @@ class TrafficReport(BaseModel):
             statuses=dict(sorted(traffic.statuses.items())),
             retries=dict(sorted(traffic.retries.items())),
             waited_seconds=round(traffic.waited, 3),
+            paces={
+                host: PaceReport(
+                    slots=pace.slots,
+                    rate=None if pace.rate is None else round(pace.rate, 3),
+                    raised=pace.raised,
+                    cut=dict(sorted(pace.cut.items())),
+                )
+                for host, pace in sorted(traffic.paces.items())
+            },
             bytes_received=traffic.bytes_received,
             served=traffic.served,
             recorded=traffic.recorded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,12 +14,13 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from secoda_async.counters import Counters
+from secoda_async.counters import Counters, Pace
 from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
 from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
+from secoda_async.pace_file import load_paces, save_paces
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import pump
@@ -73,6 +75,7 @@ class Run:
         self._transport = transport
         self._journal: RunJournal | None = None
         self._default_auth = default_auth
+        self._known: dict[str, Pace] = {}
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -122,7 +125,7 @@ class Run:
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(spool.close)
+                await to_thread.run_sync(self._close_files, spool)
 
     async def _prepare_replay(self) -> None:
         """Look at the recording before anything is written: a wrong one must not cost an older run its files."""
@@ -139,6 +142,7 @@ class Run:
         """The run's spool, and its journal where it keeps one."""
         settings = self._settings
         state_dir = resolve_state_dir(settings.state_dir)
+        self._known = load_paces(state_dir)
         if settings.record is not None and not settings.record.parent.is_dir():
             raise ConfigurationError(f"record: there is no folder {settings.record.parent}; make it")
         with resumed(settings, state_dir, self._integration) as source:
@@ -153,6 +157,14 @@ class Run:
                 spool.close()
                 raise
         return spool
+
+    def _close_files(self, spool: Spool) -> None:
+        try:
+            if self._transport is None:  # else what was found out is not about the hosts
+                with contextlib.suppress(OSError):  # the next run will find it out again
+                    save_paces(resolve_state_dir(self._settings.state_dir), self.counters.source.paces)
+        finally:
+            spool.close()
 
     async def _finish_journal(self) -> None:
         if self._journal is not None:
@@ -169,12 +181,14 @@ class Run:
             transport=self._transport,
             journals=None if self._journal is None else self._journal.journals,
             auth=self._default_auth(),
+            known=self._known,
             gave_up=gave_up,
         )
         ends = _Ends()
         with Intake(self._settings, self.counters, self.findings) as self.intake:
             async with client as self.client, anyio.create_task_group() as group:
-                self.workers = Workers(group, self._settings.concurrency)
+                source = self.counters.source
+                self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
                 self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
                 self.walks = Walks(self.workers, self.client, self.findings, self._redact)
                 group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))

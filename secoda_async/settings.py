@@ -185,8 +185,8 @@ class Settings:
     ``*``, ``{name}`` or a last ``**`` in a path. A request elsewhere is a finding; None: nothing is declared."""
     enforce_endpoints: bool = False
     """Refuse whatever is none of ``endpoints``, redirects and next pages included, before it is sent."""
-    concurrency: int = 16
-    """Requests in flight at once to one host. Small servers break under 32."""
+    concurrency: int | None = None
+    """Requests in flight at once to one host; None: found out while the host answers, within ``rate_limits``."""
     retry: RetryPolicy | None = RetryPolicy()
     timeout: Timeout = Timeout()
     verify: bool | str = True
@@ -256,8 +256,8 @@ class Settings:
         limits = {key: as_limits(key, value) for key, value in self.rate_limits.items()}
         object.__setattr__(self, "rate_limits", limits)
         _require(
-            _is_count(self.concurrency),
-            f"concurrency must be a whole number of 1 or more, not {self.concurrency!r}",
+            self.concurrency is None or _is_count(self.concurrency),
+            f"concurrency must be a whole number of 1 or more, or None, not {self.concurrency!r}",
         )
         for name in ("max_body", "max_journal", "batch_bytes", "queue_bytes", "max_undelivered", "max_record"):
             value = getattr(self, name)

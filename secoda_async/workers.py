@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -58,17 +58,43 @@ class Source(Generic[T]):
                 raise _End from None
 
 
-async def each(source: Source[T], worker: Worker[T, Any], size: int) -> None:
+_LEAST, _MOST = 16, 2000  # workers of a call where nobody said how many
+
+
+def _never() -> bool:
+    return False
+
+
+class Crew(NamedTuple):
+    """How many workers a call has."""
+
+    most: int
+    least: int
+    """So many start as soon as there are items for them; more only where they are of use."""
+    busy: Callable[[], bool]
+    """Whether what there is has to wait already, so that more workers would only queue."""
+
+    @classmethod
+    def of(cls, size: int) -> Self:
+        """So many, no more and no fewer."""
+        return cls(size, size, _never)
+
+
+async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
     errors: list[BaseException] = []
+    started = 1
     async with anyio.create_task_group() as group:
 
-        async def work(others: int) -> None:
+        async def work() -> None:
+            nonlocal started
             try:
                 item = await source.next()
-                if others:  # workers start as items come, so few items start few workers
-                    group.start_soon(work, others - 1, name=WORKER_TASK)
                 while True:
+                    # Workers start as items come, so few items start few workers.
+                    if started < crew.least or (started < crew.most and not crew.busy()):
+                        started += 1
+                        group.start_soon(work, name=WORKER_TASK)
                     await worker(item)
                     item = await source.next()
             except _End:
@@ -79,7 +105,7 @@ async def each(source: Source[T], worker: Worker[T, Any], size: int) -> None:
                 errors.append(exc)
                 group.cancel_scope.cancel()
 
-        group.start_soon(work, size - 1, name=WORKER_TASK)
+        group.start_soon(work, name=WORKER_TASK)
     if errors:
         first, *others = errors
         for other in others:
@@ -96,12 +122,13 @@ class Workers:
     """The workers of one run.
 
     Usage: ``await workers.for_each(tables, extract_columns)``; ``async for reply in workers.map(urls, get): ...``.
-    ``concurrency`` is the number of workers where a call does not say.
+    ``concurrency`` is the number of workers where a call does not say; None: as many as are of use, which they are
+    while ``busy`` says that nothing waits.
     """
 
-    def __init__(self, group: TaskGroup, concurrency: int) -> None:
+    def __init__(self, group: TaskGroup, concurrency: int | None, busy: Callable[[], bool] = _never) -> None:
         self.group = group
-        self._concurrency = concurrency
+        self._default = Crew(_MOST, _LEAST, busy) if concurrency is None else Crew.of(concurrency)
         self._results: list[Results[Any]] = []
         self._calls: list[tuple[Coroutine[Any, Any, None], str]] = []
 
@@ -109,7 +136,7 @@ class Workers:
         self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None
     ) -> Coroutine[Any, Any, None]:
         """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
-        call = each(Source(items), worker, self.checked(concurrency))
+        call = each(Source(items), worker, self.crew(concurrency))
         # Kept until it starts: without an `await` it would work on nothing, and nobody would know.
         self._calls = [one for one in self._calls if _is_unstarted(one[0])]
         self._calls.append((call, _name(worker)))
@@ -117,7 +144,7 @@ class Workers:
 
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete."""
-        return self.keep(Map(self.group, Source(items), worker, self.checked(concurrency)))
+        return self.keep(Map(self.group, Source(items), worker, self.crew(concurrency)))
 
     def keep(self, results: ResultsT) -> ResultsT:
         """Remember results, so that they are stopped and missed where nobody reads them to their end."""
@@ -142,13 +169,13 @@ class Workers:
         for one in self._results:
             one.stop()
 
-    def checked(self, concurrency: int | None) -> int:
-        """The number of workers of a call. Raises ConfigurationError where it is none."""
+    def crew(self, concurrency: int | None) -> Crew:
+        """The workers of a call. Raises ConfigurationError where ``concurrency`` is no number of them."""
         if concurrency is None:
-            return self._concurrency
+            return self._default
         if not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError(f"concurrency must be a whole number of 1 or more, not {concurrency!r}")
-        return concurrency
+        return Crew.of(concurrency)
 
 
 def _is_unstarted(call: Coroutine[Any, Any, None]) -> bool:
@@ -285,11 +312,11 @@ class Map(Results[R], Generic[T, R]):
     stops the workers. A map that is left without it, or never iterated, is a loss of the run.
     """
 
-    def __init__(self, group: TaskGroup, source: Source[T], worker: Worker[T, R], size: int) -> None:
-        super().__init__(group, ahead=size)
+    def __init__(self, group: TaskGroup, source: Source[T], worker: Worker[T, R], crew: Crew) -> None:
+        super().__init__(group, ahead=crew.least)
         self._source = source
         self._worker = worker
-        self._size = size
+        self._crew = crew
         self._yielded = 0
 
     def __aiter__(self) -> Self:
@@ -312,7 +339,10 @@ class Map(Results[R], Generic[T, R]):
 
     @override
     async def _produce(self) -> None:
-        await each(self._source, self._work, self._size)
+        await each(self._source, self._work, self._crew._replace(busy=self._is_busy))
+
+    def _is_busy(self) -> bool:
+        return self._receive.statistics().current_buffer_used > 0 or self._crew.busy()
 
     async def _work(self, item: T) -> None:
         await self._hand_on(await self._worker(item))

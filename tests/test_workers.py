@@ -100,6 +100,58 @@ async def test_items_are_pulled_only_as_workers_come_free() -> None:
     assert pulled == 1_000
 
 
+@pytest.mark.parametrize(("busy", "started"), [(True, 16), (False, 1_000)])
+async def test_where_nobody_says_how_many_workers_start_while_they_are_of_use(busy: bool, started: int) -> None:
+    at_once = 0
+
+    async def worker(item: int) -> None:
+        nonlocal at_once
+        at_once += 1
+        await release.wait()
+
+    release = anyio.Event()
+    async with anyio.create_task_group() as group:
+        workers = Workers(group, None, lambda: busy)
+        group.start_soon(lambda: workers.for_each(range(1_000), worker))
+        await anyio.wait_all_tasks_blocked()
+        assert at_once == started
+        release.set()
+    assert at_once == 1_000
+
+
+async def test_workers_that_were_not_of_use_start_when_they_are() -> None:
+    at_once = most = 0
+    busy = True
+
+    async def worker(item: int) -> None:
+        nonlocal at_once, most, busy
+        at_once += 1
+        most = max(most, at_once)
+        busy = item < 100
+        await asyncio.sleep(0)
+        at_once -= 1
+
+    async with anyio.create_task_group() as group:
+        await Workers(group, None, lambda: busy).for_each(range(1_000), worker)
+    assert most > 16
+
+
+async def test_a_map_whose_results_nobody_reads_starts_no_more_workers() -> None:
+    done = 0
+
+    async def worker(item: int) -> int:
+        nonlocal done
+        done += 1
+        return item
+
+    async with anyio.create_task_group() as group:
+        results = Workers(group, None).map(range(1_000), worker)
+        await anext(results)
+        await anyio.wait_all_tasks_blocked()
+        assert done <= 1 + 16 + 17  # read, buffered, and one in the hands of each worker
+        assert len([result async for result in results]) == 999
+
+
 async def test_map_stays_a_bounded_number_of_results_ahead_of_its_reader() -> None:
     done = 0
 

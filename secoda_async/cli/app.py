@@ -87,7 +87,7 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(metavar="N", help="Requests in flight at once to one host.")
+        int | None, typer.Option(metavar="N", help="Requests in flight at once to one host. Default: found out.")
     ] = None,
     allow_losses: Annotated[
         bool,

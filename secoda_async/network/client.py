@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Self, TypedDict
+from types import MappingProxyType
+from typing import Any, Final, Self, TypedDict
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import Unpack
 from yarl import URL
 
-from secoda_async.counters import Traffic
+from secoda_async.counters import Pace, Traffic
 from secoda_async.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -22,6 +23,7 @@ from secoda_async.findings import Findings
 from secoda_async.network.auth import as_auth
 from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
+from secoda_async.network.control import Adaptive, Control, Fixed
 from secoda_async.network.cookies import Cookies
 from secoda_async.network.egress import EgressTransport
 from secoda_async.network.encode import (
@@ -92,6 +94,9 @@ class BodyOptions(RequestOptions, total=False):
     """A JSON body."""
 
 
+NO_PACES: Final[Mapping[str, Pace]] = MappingProxyType({})
+
+
 def _never() -> bool:
     return False
 
@@ -103,7 +108,8 @@ class Client:
 
     A request that ends in an exception is a loss of the run, whether or not its caller catches it, unless the call
     said ``optional=True``. ``auth`` is for requests to the origin of ``base_url`` that choose none themselves; no
-    other origin gets it. ``gave_up`` says whether a cancelled request was cancelled on purpose.
+    other origin gets it. ``known`` is what an earlier run found out about hosts.
+    ``gave_up`` says whether a cancelled request was cancelled on purpose.
     Raises ConfigurationError where ``auth`` has no ``base_url`` to go to.
     """
 
@@ -117,6 +123,7 @@ class Client:
         transport: Transport | None = None,
         journals: Journals | None = None,
         auth: Auth | None = None,
+        known: Mapping[str, Pace] = NO_PACES,
         gave_up: Callable[[], bool] = _never,
     ) -> None:
         self._base_url = BaseUrl(settings.base_url)
@@ -131,6 +138,8 @@ class Client:
         self._redact = redact
         self._gave_up = gave_up
         self._max_body = settings.max_body
+        self._concurrency = settings.concurrency
+        self._known = known
         self._in_flight: dict[int, Request] = {}
         self._called = traffic.requests
         log = SafeLogger(redact)
@@ -159,7 +168,7 @@ class Client:
         self._limit = Limit(
             Sign(inner) if replay is None else inner,
             settings.rate_limits,
-            slots=settings.concurrency,
+            control=self._control,
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
         )
@@ -186,6 +195,13 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _control(self, host: str) -> Control:
+        if self._concurrency is not None:
+            return Fixed(self._concurrency)
+        known = self._known.get(host, Pace())
+        pace = self._traffic.paces[host] = Pace(known.slots, known.rate)
+        return Adaptive(pace)
 
     def renew_in(self, start: Start) -> None:
         """Renew credentials in tasks that ``start`` starts: they outlive the requests that needed it first."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.control import Control
 from secoda_async.network.rate_headers import Quota
+from secoda_async.network.trips import Outcome, Ticket
 from secoda_async.network.window import Window
 from secoda_async.settings import RateLimit
 
@@ -122,16 +124,17 @@ class Turn(NamedTuple):
     came: int
     """Its place among all that wait at the gate."""
     weight: int
-    admitted: asyncio.Future[None]
+    admitted: asyncio.Future[Ticket | None]
 
 
 class Gate:
     """One host's slots, and the lanes to them."""
 
-    def __init__(self, slots: int, traffic: Traffic) -> None:
-        self._slots = slots
+    def __init__(self, control: Control, traffic: Traffic) -> None:
+        self._control = control
         self._traffic = traffic
         self._taken = 0
+        self._streams = 0
         self._came = 0
         self._waiting = 0
         self._lanes: list[Lane] = []
@@ -143,7 +146,7 @@ class Gate:
         self._lanes.append(lane)
         return lane
 
-    async def enter(self, lane: Lane, weight: int = 1) -> None:
+    async def enter(self, lane: Lane, weight: int = 1) -> Ticket | None:
         """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`.
 
         Raises ConfigurationError for a weight that a limit can never let pass.
@@ -154,9 +157,14 @@ class Gate:
             )
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if not self._waiting and self._taken < self._slots and lane.opens_at(now, weight) <= now:
-            self._grant(lane, now, weight)
-            return
+        control = self._control
+        if (
+            not self._waiting
+            and self._taken - self._streams < control.slots
+            and control.not_before <= now
+            and lane.opens_at(now, weight) <= now
+        ):
+            return self._grant(lane, now, weight)
         self._came += 1
         turn = Turn(self._came, weight, loop.create_future())
         lane.queue.append(turn)
@@ -164,29 +172,50 @@ class Gate:
         self._admit()
         self._traffic.waiting += 1
         try:
-            await turn.admitted
+            return await turn.admitted
         except asyncio.CancelledError:
             if turn.admitted.cancelled():
                 self._admit()  # it may have been the head that the timer was set for
             else:
-                self.leave(lane, weight)  # it was let go in the same moment
+                self.leave(lane, weight, turn.admitted.result())  # it was let go in the same moment
             raise
         finally:
             self._traffic.waiting -= 1
             self._traffic.waited += loop.time() - now
 
-    def leave(self, lane: Lane, weight: int = 1) -> None:
+    def leave(
+        self, lane: Lane, weight: int = 1, ticket: Ticket | None = None, outcome: Outcome = Outcome.NEUTRAL
+    ) -> None:
         """Give the slot back."""
+        self._control.end(asyncio.get_running_loop().time(), ticket, outcome, self._taken - self._streams)
+        self._free(lane, weight)
+
+    def keep(self, lane: Lane, weight: int, ticket: Ticket | None) -> Callable[[], None]:
+        """Keep the slot for an answer that is still being read; gives what `leave` is then."""
+        self._control.end(asyncio.get_running_loop().time(), ticket, Outcome.NEUTRAL, self._taken - self._streams)
+        uncounted = 0 if self._control.counts_streams else 1
+        self._streams += uncounted
+        if self._waiting and uncounted:
+            self._admit()
+
+        def leave() -> None:
+            self._streams -= uncounted
+            self._free(lane, weight)
+
+        return leave
+
+    def _free(self, lane: Lane, weight: int) -> None:
         self._taken -= 1
         for key in lane.keys:
             key.end(weight)
         if self._waiting:
             self._admit()
 
-    def _grant(self, lane: Lane, now: float, weight: int) -> None:
+    def _grant(self, lane: Lane, now: float, weight: int) -> Ticket | None:
         self._taken += 1
         for key in lane.keys:
             key.grant(now, weight)
+        return self._control.grant(now, self._taken - self._streams)
 
     def _admit(self) -> None:
         """Let go of every request whose turn has come, and set the timer for the next."""
@@ -194,17 +223,19 @@ class Gate:
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._taken < self._slots:
+        control = self._control
+        while self._taken - self._streams < control.slots:
             now = loop.time()
             lane, moment = self._next(now)
+            if lane is not None and control.not_before > now:
+                lane, moment = None, control.not_before
             if lane is None:
                 if moment < math.inf:
                     self._timer = loop.call_at(moment, self._admit)
                 return
             turn = lane.queue.popleft()
             self._waiting -= 1
-            self._grant(lane, now, turn.weight)
-            turn.admitted.set_result(None)
+            turn.admitted.set_result(self._grant(lane, now, turn.weight))
 
     def _next(self, now: float) -> tuple[Lane | None, float]:
         """The lane whose head may leave now; else None and when to look again, infinity where nobody waits."""

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from typing_extensions import override
 from yarl import URL
 
 from secoda_async.counters import Traffic
-from secoda_async.errors import ConfigurationError
+from secoda_async.errors import (
+    BrokenExchangeError,
+    ConfigurationError,
+    ConnectError,
+    RequestTimeoutError,
+    TransportError,
+)
+from secoda_async.network.control import Control
 from secoda_async.network.endpoint import Endpoint
 from secoda_async.network.gate import Gate, Key, Lane
 from secoda_async.network.hosts import ANY, names_of
 from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.network.rate_headers import asked_wait, parse_quota
 from secoda_async.network.stream import StreamedResponse
+from secoda_async.network.trips import Outcome
 from secoda_async.settings import RateLimit, as_limits
 
-_REFUSALS = frozenset({403, 429, 503})
+_REFUSALS: Final = frozenset({403, 429, 503})
+# Any other status is an answer: the host had the time for it.
+_OF_STATUS: Final = {
+    429: Outcome.REFUSED,
+    **dict.fromkeys(range(500, 600), Outcome.NEUTRAL),
+    502: Outcome.BROKEN,
+    503: Outcome.OVERLOADED,
+    504: Outcome.BROKEN,
+}
+_OF_ERROR: Final[dict[type[TransportError], Outcome]] = {
+    RequestTimeoutError: Outcome.TIMED_OUT,
+    ConnectError: Outcome.BROKEN,
+    BrokenExchangeError: Outcome.BROKEN,
+}
 
 
 class _Part(NamedTuple):
@@ -51,7 +71,8 @@ class Limit(Layer):
 
     ``limits`` is by `Endpoint`. The most precise key for a whole host (host and port, host, ``*``) holds for all of its
     requests; keys with a method or a path hold besides, for theirs. What a server says of its limit in an answer holds
-    for the most precise key of that request. Raises ConfigurationError for a key that is none.
+    for the most precise key of that request. ``control`` makes the `Control` of a host.
+    Raises ConfigurationError for a key that is none.
     """
 
     def __init__(
@@ -59,7 +80,7 @@ class Limit(Layer):
         inner: Transport,
         limits: Mapping[str, RateLimit | Iterable[RateLimit]],
         *,
-        slots: int,
+        control: Callable[[str], Control],
         longest_pause: float,
         traffic: Traffic,
     ) -> None:
@@ -75,7 +96,7 @@ class Limit(Layer):
                 self._partial[endpoint] = entry
         if len(self._whole) + len(self._partial) < len(limits):
             raise ConfigurationError(f"rate_limits: two of the keys {', '.join(limits)} are the same")
-        self._slots = slots
+        self._control = control
         self._longest_pause = longest_pause
         self._traffic = traffic
         self._hosts: dict[str, _Host] = {}
@@ -95,27 +116,37 @@ class Limit(Layer):
         if host.parts:
             lane = self._lane(host, request)
         weight = request.options.weight
-        await gate.enter(lane, weight)
-        held = True
+        ticket = await gate.enter(lane, weight)
+        outcome = Outcome.NEUTRAL
         try:
             response = await self._inner.send(request)
-            self._heed(response, lane.keys[-1])  # before the slot is free, or the next would still leave
-            if isinstance(response, StreamedResponse):
-                response.when_closed(partial(gate.leave, lane, weight))
-                held = False
-            return response
+            # Before the slot is free, or the next in the queue would still leave.
+            outcome = self._heed(response, lane.keys[-1])
+        except TransportError as error:
+            outcome = _OF_ERROR.get(type(error), outcome)
+            raise
         finally:
-            if held:
-                gate.leave(lane, weight)
+            if outcome is not Outcome.READING:
+                gate.leave(lane, weight, ticket, outcome if lane is host.main else Outcome.NEUTRAL)
+        if isinstance(response, StreamedResponse):
+            response.when_closed(gate.keep(lane, weight, ticket))
+        return response
 
-    def _heed(self, response: Response, key: Key) -> None:
+    def _heed(self, response: Response, key: Key) -> Outcome:
+        """Take note of what the server says of its limits."""
         now = asyncio.get_running_loop().time()
+        outcome = _OF_STATUS.get(response.status_code, Outcome.GOOD)
         if response.status_code in _REFUSALS:
             wait = asked_wait(response.headers)
-            if wait is not None and wait <= self._longest_pause:
-                key.pause(now + wait)
+            if wait is not None:
+                outcome = Outcome.TOLD
+                if wait <= self._longest_pause:
+                    key.pause(now + wait)
         quota = parse_quota(response.headers)
         key.heed(quota if quota is not None and 0 < quota.reset <= self._longest_pause else None, now)
+        if isinstance(response, StreamedResponse):
+            return Outcome.READING
+        return outcome
 
     def _lane(self, host: _Host, request: Request) -> Lane:
         keys = []
@@ -147,6 +178,6 @@ class Limit(Layer):
                 )
                 if endpoint.host in names
             ]
-            host = self._hosts[name] = _Host(Gate(self._slots, self._traffic), Key(limits), parts)
+            host = self._hosts[name] = _Host(Gate(self._control(name), self._traffic), Key(limits), parts)
         self._host_of[url.raw_host, url.port] = host
         return host

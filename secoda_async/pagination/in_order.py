@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
-from secoda_async.workers import Source, each
+from secoda_async.workers import Crew, Source, each
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -85,4 +85,4 @@ async def in_order(
     error; the rest stops.
     """
     line = _Line(items, work, deliver, ahead)
-    await each(Source(line), line.work, ahead)
+    await each(Source(line), line.work, Crew.of(ahead))

@@ -86,7 +86,7 @@ class Walks:
             describe=self._redact,
             optional=options.get("optional", False),
             max_pages=max_pages,
-            ahead=self._workers.checked(concurrency),
+            ahead=self._workers.crew(concurrency).least,
         )
         return self._workers.keep(walk)
 

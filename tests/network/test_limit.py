@@ -17,6 +17,7 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.control import Fixed
 from secoda_async.network.endpoint import Endpoint
 from secoda_async.network.gate import Gate, Key
 from secoda_async.network.limit import Limit
@@ -73,7 +74,7 @@ def limited(
     slots: int = 1000,
     traffic: Traffic | None = None,
 ) -> Limit:
-    return Limit(source, limits, slots=slots, longest_pause=300, traffic=traffic or Traffic())
+    return Limit(source, limits, control=lambda _: Fixed(slots), longest_pause=300, traffic=traffic or Traffic())
 
 
 def get(url: str) -> Request:
@@ -235,7 +236,7 @@ def test_a_burst_leaves_at_one_moment_and_not_one_request_more() -> None:
 def test_a_request_cancelled_around_the_turn_of_its_grant_takes_no_slot_with_it(turns: int) -> None:
     async def play() -> list[str]:
         traffic = Traffic()
-        gate = Gate(1, traffic)
+        gate = Gate(Fixed(1), traffic)
         lane = gate.lane([Key([])])
         entered: list[str] = []
 
@@ -265,7 +266,7 @@ def test_a_request_cancelled_around_the_turn_of_its_grant_takes_no_slot_with_it(
 
 def test_the_head_that_is_cancelled_passes_its_turn_on() -> None:
     async def play() -> float:
-        gate = Gate(1, Traffic())
+        gate = Gate(Fixed(1), Traffic())
         lane = gate.lane([Key([RateLimit(1, per=10)])])
         await gate.enter(lane)
         gate.leave(lane)

@@ -1,0 +1,96 @@
+"""How many requests a host is given at once, and how fast: fixed, or found out while it answers."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from typing_extensions import override
+
+from secoda_async.counters import Pace
+from secoda_async.network.find_rate import FindRate
+from secoda_async.network.find_slots import FindSlots
+from secoda_async.network.trips import Outcome, Ticket
+
+
+class Control(Protocol):
+    """What a gate asks before it lets a request leave, and tells of how it ended."""
+
+    slots: int
+    """How many may be in flight."""
+    not_before: float
+    """When the next one may leave."""
+    counts_streams: bool
+    """Whether an answer that is still being read takes one of the slots."""
+
+    def grant(self, now: float, in_flight: int) -> Ticket | None:
+        """Take note of a request that leaves as the ``in_flight``-th."""
+
+    def end(self, now: float, ticket: Ticket | None, outcome: Outcome, in_flight: int) -> None:
+        """Take note of its end, when ``in_flight`` were under way, itself included."""
+
+
+class Fixed(Control):
+    """A number of slots that the user chose."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.not_before = -math.inf
+        self.counts_streams = True
+
+    @override
+    def grant(self, now: float, in_flight: int) -> None:
+        return
+
+    @override
+    def end(self, now: float, ticket: Ticket | None, outcome: Outcome, in_flight: int) -> None:
+        return
+
+
+class Adaptive(Control):
+    """Finds a host's limits by itself, from ``pace`` on, which an earlier run may have ended with.
+
+    Two parts: `FindSlots` watches how long round trips take, `FindRate` what is refused. A host that refuses is given
+    one request at a time until it takes one again.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._slots = FindSlots(pace)
+        self._rate = FindRate(pace)
+        self._peak = 0
+        self.slots = pace.slots
+        self.not_before = -math.inf
+        # Its reader may need other answers before it goes on, for which there may be one slot only.
+        self.counts_streams = False
+
+    @override
+    def grant(self, now: float, in_flight: int) -> Ticket:
+        fresh = in_flight > self._peak
+        if fresh:
+            self._peak = in_flight
+        self._rate.grant(now)
+        self.not_before = self._rate.not_before
+        return Ticket(now, in_flight, fresh, self._slots.round_of(now, full=in_flight >= self.slots))
+
+    @override
+    def end(self, now: float, ticket: Ticket | None, outcome: Outcome, in_flight: int) -> None:
+        assert ticket is not None
+        if outcome is Outcome.GOOD:
+            probing = self._rate.probing
+            if self._rate.took(now, ticket):
+                self._slots.hold_below(now, self._rate.refused_in_flight, Outcome.REFUSED)
+            elif probing and not self._rate.probing:
+                self._slots.release()
+            if not self._rate.probing:
+                self._slots.answered(now, ticket, full=in_flight >= self.slots)
+        elif outcome is Outcome.REFUSED or outcome is Outcome.TOLD:
+            self._rate.refused(now, ticket, told=outcome is Outcome.TOLD)
+        elif outcome is Outcome.OVERLOADED:
+            if self._slots.is_one_of_several(ticket) or self._rate.probing:
+                self._rate.refused(now, ticket, told=False)
+        elif outcome is not Outcome.NEUTRAL:
+            self._slots.failed(now, ticket, outcome)
+        self._slots.ended(now, ticket.round)
+        self.slots = 1 if self._rate.probing else self._slots.number
+        self.not_before = self._rate.not_before
