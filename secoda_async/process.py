@@ -24,11 +24,17 @@ def run_in_process(main: Main[T]) -> T:
 
     Raises KeyboardInterrupt after Ctrl-C and SystemExit(143) after SIGTERM, once ``main`` has cleaned up.
     """
-    try:
-        caller = asyncio.current_task()
-    except RuntimeError:
+    if not _in_a_loop():
         return _run(main)
-    return _run_in_thread(main, caller)
+    return _run_in_thread(main, asyncio.current_task())
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run(main: Main[T]) -> T:

@@ -294,7 +294,7 @@ async def test_a_wrong_api_key_is_told_before_the_crawl_and_never_shown(source: 
 async def test_debug_shows_the_traceback(source: Path, url: str) -> None:
     status, _, errors = await command("run", f"{source}:Bug", "--credential", f"base_url={url}", "--debug")
     assert status == 1
-    assert "Traceback (most recent call last)" in errors
+    assert errors.count("Traceback (most recent call last)") == 1
     assert "KeyError: 'data'" in errors
 
 

@@ -47,9 +47,10 @@ def test_start_gives_the_process_back_after_an_error_too() -> None:
         raise ValueError("no")
 
     before = state()
-    with pytest.raises(ValueError, match="no"):
+    with pytest.raises(ValueError, match="no") as caught:
         integration(extract).start(MemorySink())
     assert state() == before
+    assert caught.value.__context__ is None, "its traceback tells of nothing else"
 
 
 def test_a_task_that_failed_and_that_nobody_awaited_is_a_loss(caplog: pytest.LogCaptureFixture) -> None:
