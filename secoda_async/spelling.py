@@ -20,7 +20,7 @@ def _spelling_of_run(run: str) -> str:
     if run.startswith("\\"):
         return rf"(?:{_BACKSLASH}|&#0*92;)++"
     if run.isspace():  # spaces and line ends are drawn together where a body is shown on one line
-        return f"(?:{'|'.join(sorted({_spelling(char) for char in run}))}|\\s|\\+)+"
+        return f"(?:{'|'.join(sorted({_spelling(char) for char in run}))}|\\s|\\+|%(?:25)*2[bB])+"
     return "".join(map(_spelling, run))
 
 

@@ -17,6 +17,7 @@ from secoda_async.network.message import Auth, Request, Response
 
 Send = Callable[[Request], Awaitable[Response]]
 _HEADER: Final = "X-API-Key"
+_NO_PASSWORD: Final = 2  # characters: services that take an API key for a user name say to fill it in with an x
 
 
 def with_header(request: Request, name: str, value: str) -> Request:
@@ -28,14 +29,17 @@ def with_header(request: Request, name: str, value: str) -> Request:
 
 def basic(username: str, password: str) -> str:
     """The value of an ``Authorization`` header."""
-    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode(errors='surrogateescape')).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
 class BasicAuth(Auth):
-    """User name and password. Usage: ``await self.http_get(url, auth=BasicAuth("user", password))``."""
+    """User name and password. Usage: ``await self.http_get(url, auth=BasicAuth("user", password))``.
 
-    username: str
+    Where the password is empty, or a letter or two, the user name is taken for the secret: ``BasicAuth(api_key, "x")``.
+    """
+
+    username: str = field(repr=False)
     password: str = field(default="", repr=False)
 
     @override
@@ -45,7 +49,7 @@ class BasicAuth(Auth):
     @property
     @override
     def secrets(self) -> Iterable[str]:
-        return (self.password,)
+        return (self.password,) if len(self.password) > _NO_PASSWORD else (self.username, self.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +98,6 @@ class APIKeyAuth(Auth):
         return (self.key,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Foreign(Auth):
-    header: str = field(repr=False)
-
-    @override
-    def sign(self, request: Request) -> Request:
-        return with_header(request, "Authorization", self.header)
-
-    @property
-    @override
-    def secrets(self) -> Iterable[str]:
-        return (self.header.partition(" ")[2],)
-
-
 class RenewableAuth(Auth):
     """Credentials that end, and are renewed by a request: ahead of their end, and once where a 401 refuses them.
 
@@ -139,6 +129,8 @@ def as_auth(value: object) -> Auth | None:
         return BasicAuth(str(value[0]), str(value[1]))
     # httpx is no dependency; its BasicAuth keeps the finished header here, which secodadk reads too.
     header = getattr(value, "_auth_header", None)
-    if isinstance(header, str):
-        return _Foreign(header)
+    if isinstance(header, str) and header.startswith("Basic "):
+        pair = base64.b64decode(header.removeprefix("Basic ")).decode(errors="surrogateescape")
+        username, _, password = pair.partition(":")
+        return BasicAuth(username, password)
     raise ConfigurationError(f"auth must be an Auth such as BearerAuth, a pair or None, not {type(value).__name__}")

@@ -19,7 +19,7 @@ from typing_extensions import override
 from yarl import URL
 
 from secoda_async.errors import DecodeError, RequestError, StatusError
-from secoda_async.redact import CUT
+from secoda_async.redact import CUT, Redactor
 from secoda_async.settings import UNSET, RetryPolicy, Timeout, Unset
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ MOST_LEVELS: Final = 1024
 _PARSED_LEVELS: Final = 200  # pydantic's own cap
 _FAULTS_SHOWN: Final = 3
 _CLIP: Final = 300
+_by_name: Final = Redactor()  # knows no value, so it masks what a name calls secret
 # Text codecs of Python that no server means, and that raise or warn whatever `errors` says.
 _NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
 NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
@@ -92,8 +93,8 @@ class Request(NamedTuple):
 
     @override
     def __repr__(self) -> str:
-        # Headers and body hold credentials, and whoever logs a request does not mean to log those.
-        return f"<Request [{self}]>"
+        # Headers, body and query hold credentials, and whoever logs a request does not mean to log those.
+        return f"<Request [{_by_name(str(self))}]>"
 
 
 class Transport(Protocol):

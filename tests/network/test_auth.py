@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import anyio
+import httpx
 import orjson
 import pytest
 from anyio.abc import TaskGroup
@@ -34,7 +35,7 @@ from secoda_async import (
 )
 from secoda_async.counters import Traffic
 from secoda_async.findings import Findings
-from secoda_async.network.auth import Send
+from secoda_async.network.auth import Send, as_auth
 from secoda_async.network.client import Client
 from secoda_async.redact import Redactor
 
@@ -169,6 +170,8 @@ async def test_an_error_tells_no_credentials() -> None:
     "auth",
     [
         BasicAuth("u", "s3cr3t"),
+        BasicAuth("s3cr3t", "x"),
+        as_auth(httpx.BasicAuth("u", "s3cr3t")),
         BearerAuth("s3cr3t"),
         APIKeyAuth("s3cr3t"),
         OAuth2ClientCredentials("http://u:s3cr3t@auth.example/token?api_key=s3cr3t", "id", "s3cr3t"),

@@ -193,6 +193,12 @@ async def test_every_verb_sends_auth_in_each_of_its_forms(method: str, auth: Any
     assert [exchange.header("Authorization") for exchange in server.exchanges] == [[BASIC], []]
 
 
+async def test_a_basic_auth_that_is_no_text_is_sent_as_it_is() -> None:
+    async with to_raw_server() as (server, made):
+        await made.request("GET", auth=httpx.BasicAuth(b"\xff", b"p:\xfe"))
+    assert server.exchanges[0].header("Authorization") == ["Basic " + base64.b64encode(b"\xff:p:\xfe").decode()]
+
+
 async def test_a_default_auth_is_used_unless_the_request_chooses() -> None:
     async with to_raw_server(auth=BearerAuth("default")) as (server, made):
         await made.request("GET")

@@ -365,3 +365,8 @@ def test_neither_a_request_nor_a_response_shows_headers_or_body() -> None:
         assert "s3cr3t" not in shown
     assert str(request) == "POST http://api.example/"
     assert repr(response) == "<Response [200 OK]>"
+
+
+def test_the_repr_of_a_request_shows_no_value_that_its_name_calls_secret() -> None:
+    request = Request("GET", URL("https://u:p4ss@x.example/y?api_key=k3y&page_token=2&q=1"))
+    assert repr(request) == "<Request [GET https://[redacted]@x.example/y?api_key=[redacted]&page_token=2&q=1]>"
