@@ -156,8 +156,8 @@ class _Seen:
             for name in _HEADER_TOTALS:
                 if (total := as_count(page.response.headers.get(name))) is not None:
                     self.total_path, self.total = f"{HEADER}{name}", total
-        count = as_count(body.get("count"))
         # The number of all items in some APIs, in others of those on the page.
+        self.count = count = as_count(body.get("count"))
         means_all = count is not None and (count > self.items or {"next", "previous"} <= body.keys())
         if self.total is None and means_all:
             self.total_path, self.total = "count", count
@@ -248,6 +248,8 @@ def _unrecognised(page: Page, seen: _Seen) -> str:
     there = f"a body with {keys_of(body)}" if isinstance(body, Mapping) else f"a body that is {kind_of(body)}"
     told = ((seen.total_path, seen.total), (seen.more_path, seen.more), (seen.last_path, seen.last))
     hints = [f"{path} is {value!r}" for path, value in told if path]
+    if seen.total is None and seen.count is not None:
+        hints.append(f"count is {seen.count}, which may be those of this page alone")
     hint = f" ({', '.join(hints)})" if hints else ""
     link = "a Link header without rel=next" if relations(page) else "no Link header"
     return (

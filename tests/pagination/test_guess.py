@@ -96,7 +96,8 @@ ENDS: list[dict[str, Any]] = [
     {"page": 1, "total_pages": 1},
     {"page": 1, "per_page": 2, "total": 2},
     {"offset": 0, "limit": 10, "total": 2},
-    {"total": 2},
+    *({name: 2} for name in ("total", "total_count", "totalCount", "total_results", "totalElements")),
+    {"meta": {"total": 2}},
 ]
 
 
@@ -119,7 +120,11 @@ UNRECOGNISED: list[tuple[Any, str]] = [
     ({"next": "eyJ0b2tlbiI6MX0"}, "a body with next"),
     ({"page": 3}, "a body with page"),
     ({"offset": 100, "limit": 100}, "offset, limit"),
-    ({"count": 2}, "count"),
+    # As many as are on the page: it may be the number of those alone.
+    *(({name: 2}, name) for name in ("count", "size", "length", "limit", "per_page", "resultCount")),
+    ({"meta": {"count": 2}}, "meta"),
+    ({"page": {"size": 2, "count": 2}}, "page"),
+    ({"count": 2, "page": {}}, "count is 2"),
 ]
 
 
