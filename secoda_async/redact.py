@@ -30,7 +30,10 @@ _LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")  # what every way of spelling l
 _LEAST_LEARNED: Final = 8  # a shorter value that an answer brought occurs in innocent text
 _LONGEST_LEARNED: Final = 4 * 2**10  # longer than any token; its pattern would be slow to make and to look for
 _MOST_LEARNED: Final = 64  # the newest, so that a source full of tokens does not make every redaction slow
-_QUERY_PAIR: Final = re.compile(r"(?P<lead>[?&;])(?P<name>[^=&;#\s'\"<>]+)=(?P<value>[^&;#\s'\"<>]*)")
+# Some servers write an & as \u0026 in JSON.
+_QUERY_PAIR: Final = re.compile(
+    r"(?P<lead>[?&;]|\\u0026)(?P<name>[^=&;#\s'\"<>\\]+)=(?P<value>(?:(?!\\u0026)[^&;#\s'\"<>])*)"
+)
 _USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"<>]*@", re.IGNORECASE)
 _AUTHORIZATION: Final = re.compile(r"\b(?P<scheme>Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{4,}")
 

@@ -163,7 +163,9 @@ def test_a_short_value_is_masked_only_as_the_whole_value_of_a_parameter(short: s
 )
 def test_the_value_of_a_secret_looking_parameter_is_masked(name: str) -> None:
     assert looks_secret(name)
-    for url in (f"http://x.example/a?{name}=hidden&b=1#frag", f"http://x.example/a?b=1&{name}=hidden"):
+    escaped = rf"http://x.example/a?b=1\u0026{name}=hidden\u0026c=2"
+    urls = (f"http://x.example/a?{name}=hidden&b=1#frag", f"http://x.example/a?b=1&{name}=hidden")
+    for url in (*urls, escaped, repr(escaped)):
         masked = Redactor()(f"GET {url} failed")
         assert "hidden" not in masked
         assert "b=1" in masked

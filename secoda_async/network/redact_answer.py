@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -32,9 +33,17 @@ _JSON_NAME: Final = re.compile(r'"(?P<name>[^"\\]{1,100})"\s*:\s*')
 _JSON_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
 _JSON_VALUE: Final = re.compile(rf"{_JSON_STRING}|\[[^\[\]{{}}]*+\]|\{{[^{{}}]*+\}}")
 _STRING_VALUE: Final = re.compile(rf"(?P<string>{_JSON_STRING})(?P<colon>\s*:)?")
-_PAIR: Final = re.compile(r"(?P<lead>^|[?&;])(?P<name>[\w.-]{1,100})=(?P<value>[^&;#\s'\"<>\\]+)", re.MULTILINE)
+_PAIR: Final = re.compile(r"(?P<lead>^|[?&;]|\\u0026)(?P<name>[\w.-]{1,100})=(?P<value>[^&;#\s'\"<>\\]+)", re.MULTILINE)
 _ELEMENT: Final = re.compile(r"(?P<lead><(?:[\w-]+:)?(?P<name>[\w.-]{1,100})(?:\s[^<>]*)?>)(?P<value>[^<>]+)(?=</)")
 _ATTRIBUTE: Final = re.compile(r"(?P<lead>\s(?:[\w-]+:)?(?P<name>[\w.-]{1,100})\s*=\s*[\"'])(?P<value>[^\"'<>]+)")
+# The link to a next page, in JSON or in a Link header. What it calls just a token is the place of that page.
+_NEXT_LINK: Final = re.compile(
+    r'"@?(?:odata\.)?next(?:[-_]?page)?(?:[-_]?(?:url|uri|link|href))?"\s*:\s*(?:\{[^{}]{0,1000}?"href"\s*:\s*)?'
+    r'"(?P<url>[^"\s]{1,8000})"'
+    r'|<(?P<target>[^<>\s]{1,8000})>\s*;[^<>,]{0,1000}?\brel="?(?:[\w-]+ ){0,9}next\b',
+    re.IGNORECASE,
+)
+_PAGE_TOKEN: Final = re.compile(r"(?:[?&]|\\u0026)(token=[^&;#\s'\"<>\\]+)")
 # Each begins where no other match could have begun, so that no body takes longer than its length.
 _JWT: Final = re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 _USERINFO: Final = re.compile(
@@ -74,24 +83,28 @@ class AnswerRedactor:
         """The answer's headers and body without credentials."""
         found: set[str] = set()
         sign_in = _signs_in(request)
-        headers, secret = self._headers(response, found)
-        content, changed = self._content(response, found, whole=sign_in)
+        own = request.url.raw_query_string.split("&")  # what was sent along is not the place of the next page
+        headers, secret = self._headers(response, found, own)
+        content, changed = self._content(response, found, own, whole=sign_in)
         self._redact.learn(value for value in found if sign_in or _LEARNED.fullmatch(value))
         return Clean(headers, content, secret or changed or sign_in)
 
     def head(self, request: Request, response: Response) -> Clean:
         """As `clean`, for an answer whose body is read piece by piece."""
         found: set[str] = set()
-        headers, secret = self._headers(response, found)
+        headers, secret = self._headers(response, found, ())
         self._redact.learn(value for value in found if _LEARNED.fullmatch(value))
         return Clean(headers, b"", secret or _signs_in(request))
 
-    def text(self, text: str, found: set[str] | None = None) -> str:
-        """A text without credentials; those that nobody knew are added to ``found``."""
+    def text(self, text: str, found: set[str] | None = None, own: Sequence[str] | None = None) -> str:
+        """A text without credentials; those that nobody knew are added to ``found``.
+
+        With ``own``, the parameters of the request, the tokens of next pages are left.
+        """
         found = set() if found is None else found
         text = self._redact.mask_known(text)
         if _may_name_a_credential(text.lower()):
-            text = _mask_names(text, found)
+            text = _mask_names(text, found, frozenset() if own is None else _page_tokens(text).difference(own))
         if "eyJ" in text:
             text = _JWT.sub(lambda match: _take(match[0], found), text)
         if "://" in text and "@" in text:
@@ -108,7 +121,7 @@ class AnswerRedactor:
             for text in (content.decode("latin-1"), content.replace(b"\0", b"").decode("latin-1"))
         )
 
-    def _headers(self, response: Response, found: set[str]) -> tuple[list[tuple[str, str]], bool]:
+    def _headers(self, response: Response, found: set[str], own: Sequence[str]) -> tuple[list[tuple[str, str]], bool]:
         pairs = list(response.headers.items())
         secret = False
         for index, (name, value) in enumerate(pairs):
@@ -125,19 +138,21 @@ class AnswerRedactor:
                 continue
             pairs[index] = (name, clean)
         together = "\n".join(f"{name}: {value}" for name, value in pairs)
-        if self.text(together) != together:
-            pairs = [(name, self.text(value, found)) for name, value in pairs]
+        if self.text(together, own=own) != together:
+            pairs = [(name, self.text(value, found, own)) for name, value in pairs]
             secret = True
         return pairs, secret
 
-    def _content(self, response: Response, found: set[str], *, whole: bool) -> tuple[bytes | None, bool]:
+    def _content(
+        self, response: Response, found: set[str], own: Sequence[str], *, whole: bool
+    ) -> tuple[bytes | None, bool]:
         content = response.content
         if not content:
             return content, False
         text, charset = _decoded(content, response.encoding)
         if "\0" in text:  # no text, whatever it decodes to
             return (content, False) if self.is_clean_binary(content) else (None, True)
-        clean = self.text(text, found)
+        clean = self.text(text, found, own)
         if whole and response.is_success and not text.lstrip().startswith(("{", "[", "<")):
             found.add(text.strip())  # a sign-in that answers with the bare token
             clean = MASK
@@ -239,11 +254,21 @@ def _take(value: str, found: set[str]) -> str:
     return MASK
 
 
-def _mask_names(text: str, found: set[str]) -> str:
+def _page_tokens(text: str) -> frozenset[str]:
+    """The ``token=…`` of every link to a next page."""
+    if "token=" not in text:
+        return frozenset()
+    links = (match["url"] or match["target"] for match in _NEXT_LINK.finditer(text))
+    return frozenset(token for link in links for token in _PAGE_TOKEN.findall(link))
+
+
+def _mask_names(text: str, found: set[str], page_tokens: frozenset[str]) -> str:
     """Mask what a name calls secret: in JSON (in part or whole), a query or form, or XML."""
 
     def mask(match: re.Match[str]) -> str:
         name = match["name"]
+        if page_tokens and match[0].removeprefix(match["lead"]) in page_tokens:
+            return match[0]
         if not _names_token(name) and (match.re is not _PAIR or _SIGNATURE_NAME.search(name) is None):
             return match[0]
         return match[0][: match.start("value") - match.start()] + _take(match["value"], found)

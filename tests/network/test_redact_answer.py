@@ -43,6 +43,10 @@ def clean(
         "oauth_token=abc&scope=all",
         '{"self": "http://x/y?api_key=abc&b=1"}',
         '{"file": "http://x/y?X-Amz-Signature=abc&b=1"}',
+        r'{"self": "http://x/y?b=1\u0026api_key=abc\u0026c=2"}',
+        '{"next": "http://x/y?access_token=abc&page=2"}',
+        '{"self": "http://x/y?token=abc", "next": "http://x/y?token=p2"}',
+        f'{{"next": "http://x/y?token={JWT}"}}',
         "<session><sessionId>abc</sessionId></session>",
         '<credentials token="abc" site="x"/>',
         "<soap:auth><ns:access-token x='1'>abc</ns:access-token></soap:auth>",
@@ -71,6 +75,10 @@ def test_a_credential_in_a_text_is_masked_and_the_answer_marked(body: str) -> No
     [
         '{"key": "PROJ-1", "code": "DE", "author": "me", "session": 4, "next": "http://x/?page_token=abc"}',
         '{"nextPageToken": "abc", "next_cursor": "x"}',
+        '{"next": "http://x/y?a=1&token=abcdefghijklmnopqrstuvwxyz&b=1", "data": [{"name": "token"}]}',
+        r'{"links": {"next": {"rel": "n", "href" : "http:\/\/x\/y?a=1\u0026token=p2"}}}',
+        '{"@odata.nextLink": "http://x/y?token=p2"}',
+        '{"next_page_url": "http://x/y?token=p2", "paging": {"next": "?token=p2"}}',
         '{"tokens_used": 5, "token": null, "has_password": false, "token_type": "bearer", "secret": ""}',
         '{"name": "token", "type": "text", "description": "uses Basic authentication, or a Bearer token"}',
         '{"self": "http://x/issue?key=P-1&code=5", "git": "git@github.com:a/b"}',
@@ -81,6 +89,19 @@ def test_a_credential_in_a_text_is_masked_and_the_answer_marked(body: str) -> No
 )
 def test_what_is_data_is_left_as_it_is(body: str) -> None:
     assert clean(body) == Clean([], body.encode(), secret=False)
+
+
+def test_the_place_of_the_next_page_stands_in_a_link_header_too() -> None:
+    made = clean(headers={"Link": '<http://x/a?token=p1>; rel="first", <http://x/a?token=p3>; title=x; rel="next"'})
+    assert dict(made.headers) == {
+        "Link": f'<http://x/a?token={MASK}>; rel="first", <http://x/a?token=p3>; title=x; rel="next"'
+    }
+    assert not clean(headers={"Link": '<http://x/a?token=p2>; rel="last next"'}).secret
+
+
+def test_a_token_that_was_sent_along_is_not_the_place_of_the_next_page() -> None:
+    made = clean('{"next": "http://x/a?token=abc&page=2"}', url="http://x/a?token=abc")
+    assert made == Clean([], f'{{"next": "http://x/a?token={MASK}&page=2"}}'.encode(), secret=True)
 
 
 def test_headers_lose_their_credentials() -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from secoda_async import IncompleteRunError, NextURL, PageNumber, PaginationError, ReplayTransport, Request
+from secoda_async import IncompleteRunError, LinkHeader, NextURL, PageNumber, PaginationError, ReplayTransport, Request
 from secoda_async.report import Status
 from tests.integrations import MemorySink, integration, table
 from tests.pagination.source import API, items_of
@@ -67,6 +67,38 @@ async def test_a_listing_that_was_recorded_is_replayed_whole(kind: str, tmp_path
         await integration(extract, base_url=url, record=tmp_path / "recording").run(MemorySink())
     made = integration(extract, base_url=url, transport=ReplayTransport(tmp_path / "recording"))
     assert (await made.run(MemorySink())).status is Status.COMPLETE
+
+
+@pytest.mark.parametrize("length", [2, 40])
+@pytest.mark.parametrize("where", ["url", "link"])
+async def test_a_listing_whose_links_have_a_token_is_replayed_and_continued_whole(
+    where: str, length: int, tmp_path: Path
+) -> None:
+    tokens = ["x" * length + str(n) for n in range(5)]
+    asked: list[str] = []
+
+    async def source(request: web.Request) -> web.Response:
+        asked.append(str(request.rel_url))
+        page = tokens.index(request.query["token"]) if "token" in request.query else 0
+        following = f"{request.url.origin()}/items?token={tokens[page + 1]}" if page < 4 else None
+        if where == "url":
+            return web.json_response({"data": [{"id": page}], "next": following})
+        links = {"Link": f'<{following}>; rel="next"'} if following else {}
+        return web.json_response({"data": [{"id": page}]}, headers=links)
+
+    async def extract(self: Any) -> None:
+        pager = NextURL("next") if where == "url" else LinkHeader()
+        assert [item["id"] async for item in self.paginate("/items", pager)] == [0, 1, 2, 3, 4]
+        if not self.settings.resume and not self.settings.replay:
+            raise RuntimeError("it dies after it has seen all")
+
+    async with serve(source) as url:
+        with pytest.raises(RuntimeError, match="it dies"):
+            await integration(extract, base_url=url, resumable=True, record=tmp_path / "r").run(MemorySink())
+        assert len(asked) == 5
+        await integration(extract, base_url=url, resume="last").run(MemorySink())
+        assert len(asked) == 5, "nothing is asked twice"
+    await integration(extract, base_url=url, replay=tmp_path / "r").run(MemorySink())
 
 
 async def test_a_listing_that_fails_is_a_loss_of_the_run_even_where_its_error_is_caught() -> None:
