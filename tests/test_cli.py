@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from secoda_async.testing import FakeWorkspace
+from tests.network.proxy_server import proxy_server
 from tests.processes import started
 from tests.server import serve
 
@@ -40,6 +42,14 @@ class Fails(Tables):
     async def extract(self) -> None:
         await super().extract()
         await self.http_get("/fails?token=" + self.credentials["token"])
+
+
+class Strays(Tables):
+    endpoints = ["GET 127.0.0.1/tables/{n}"]
+
+    async def extract(self) -> None:
+        await super().extract()
+        await self.http_get("/users")
 
 
 class Swallows(Tables):
@@ -89,6 +99,9 @@ class NoExtract(SecodaIntegration):
 class Other:
     pass
 """
+
+
+SOMEWHERE = ["--credential", "base_url=https://127.0.0.1:9"]
 
 
 @pytest.fixture
@@ -239,6 +252,9 @@ async def test_what_is_wrong_with_the_integration_is_one_message(
         (["SOURCE:Tables", "--upload"], ["needs --integration-id"]),
         (["SOURCE:Tables", "--upload", "--integration-id", "x"], ["API key", "SECODA_API_KEY"]),
         (["SOURCE:Tables", "--concurrency", "0"], ["concurrency must be"]),
+        (["SOURCE:Tables", "--enforce-endpoints"], ["enforce_endpoints needs endpoints"]),
+        (["SOURCE:Tables", *SOMEWHERE, "--proxy", "https://u:geheim@x:1"], ["proxy must be http://host:port"]),
+        (["SOURCE:Tables", *SOMEWHERE, "--ca-file", "nowhere.pem"], ["nowhere.pem", "cannot be read"]),
     ],
 )
 async def test_what_is_wrong_with_the_command_is_one_message_and_exit_status_2(
@@ -250,6 +266,55 @@ async def test_what_is_wrong_with_the_command_is_one_message_and_exit_status_2(
     for words in says:
         assert words in one_message(errors)
     assert "geheim" not in errors
+
+
+async def test_endpoints_that_are_not_declared_are_refused_only_where_that_is_asked_for(source: Path, url: str) -> None:
+    arguments = ("run", f"{source}:Strays", "--credential", f"base_url={url}")
+    status, out, _ = await command(*arguments)
+    assert (status, len(out.splitlines())) == (0, 20)
+    status, out, errors = await command(*arguments, "--enforce-endpoints")
+    assert (status, out) == (1, "")
+    assert "/users was not sent" in one_message(errors)
+
+
+async def test_private_addresses_are_refused_where_that_is_asked_for(source: Path, url: str) -> None:
+    status, out, errors = await command(
+        "run", f"{source}:Tables", "--credential", f"base_url={url}", "--refuse-private"
+    )
+    assert (status, out) == (1, "")
+    assert "127.0.0.1 is a loopback address" in one_message(errors)
+
+
+@pytest.mark.parametrize("how", ["flag", "environment"])
+async def test_source_and_upload_go_through_a_proxy(how: str, source: Path, url: str) -> None:
+    async with FakeWorkspace(api_key="key-of-the-workspace") as workspace, proxy_server() as proxy:
+        integration_id = workspace.create_integration("tables")
+        status, _, errors = await command(
+            *("run", f"{source}:Tables", "--credential", f"base_url={url}", "--upload"),
+            *("--integration-id", integration_id, "--base-url", workspace.url),
+            *(("--proxy", proxy.url) if how == "flag" else ("--trust-env",)),
+            env={"SECODA_API_KEY": "key-of-the-workspace", "http_proxy": proxy.url, "no_proxy": "", "NO_PROXY": ""},
+        )
+        assert status == 0, errors
+        assert len(workspace.syncs(integration_id)) == 1
+    asked = [line.split(" ")[1] for line in proxy.lines]
+    assert any(target.startswith(f"{url}/tables/") for target in asked)
+    assert any(target.startswith(workspace.url) and target.endswith("/import_jsonl_metadata/") for target in asked)
+
+
+async def test_a_ca_file_is_what_certificates_are_checked_against(
+    source: Path, tls: ssl.SSLContext, ca_file: str
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"path": request.path})
+
+    async with serve(answer, ssl_context=tls) as url:
+        arguments = ("run", f"{source}:Tables", "--credential", f"base_url={url}")
+        status, _, errors = await command(*arguments)
+        assert status == 1
+        assert "--ca-file" in one_message(errors)
+        status, out, _ = await command(*arguments, "--ca-file", ca_file)
+        assert (status, len(out.splitlines())) == (0, 20)
 
 
 async def test_a_file_that_cannot_be_imported_is_one_message_with_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.policy
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.parser import BytesParser
@@ -32,6 +33,7 @@ from secoda_async import (
 from secoda_async.network.retry import decide
 from secoda_async.sinks.multipart import PIECE, MultipartFiles
 from secoda_async.testing import FakeWorkspace
+from tests.network.proxy_server import proxy_server
 from tests.server import serve
 
 KEY = "s3cret-key-of-the-workspace"
@@ -306,6 +308,22 @@ async def test_a_429_is_repeated_with_the_whole_body_anew(headers: dict[str, str
     assert report.status == "complete"
 
 
+async def test_the_workspaces_certificate_is_checked_against_the_given_ca(tls: ssl.SSLContext, ca_file: str) -> None:
+    answers = Answers().after_reading(200)
+    async with serve(answers.handle, ssl_context=tls) as url:
+        assert "certificate is not trusted" in str(await refused(url))
+        await Source().run(Impatient(url, verify=ca_file))
+    assert len(answers.bodies) == 1
+
+
+async def test_the_password_of_a_proxy_is_not_shown() -> None:
+    async with proxy_server(password="another") as proxy:
+        url = proxy.url.replace("another", "s3cr3t-of-ours")
+        error = await refused("http://127.0.0.1:9", proxy=url)
+    assert "407" in str(error)
+    assert "s3cr3t" not in str(error)
+
+
 async def test_a_429_that_stays_is_told() -> None:
     answers = Answers().after_reading(429, text="busy")
     async with serve(answers.handle) as url:
@@ -445,6 +463,8 @@ async def test_the_key_goes_with_every_call_and_stands_in_no_repr() -> None:
         {"integration_id": "a b"},
         {"base_url": "api.secoda.co"},
         {"base_url": "ftp://api.secoda.co"},
+        {"proxy": "socks5://127.0.0.1:1"},
+        {"verify": ""},
     ],
 )
 def test_unusable_arguments_are_refused_at_once(arguments: dict[str, str]) -> None:

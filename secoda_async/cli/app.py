@@ -96,6 +96,24 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             help="Deliver although something was lost. Secoda removes what is missing from an upload. Exit status 6.",
         ),
     ] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A proxy for the source and the upload, http://host:port. One with a password: see --trust-env.",
+        ),
+    ] = None,
+    trust_env: Annotated[
+        bool,
+        typer.Option("--trust-env", help="Use the proxies of the environment: https_proxy, no_proxy and the like."),
+    ] = False,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Check certificates, of the source and the workspace, against this CA file."),
+    ] = None,
+    refuse_private: Annotated[
+        bool, typer.Option("--refuse-private", help="Refuse to ask loopback, private and other not public addresses.")
+    ] = False,
     enforce_endpoints: Annotated[
         bool,
         typer.Option("--enforce-endpoints", help="Refuse requests to what the integration's endpoints do not name."),
@@ -124,23 +142,24 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     console = Console(stderr=True)
     redact = Redactor()
     try:
-        sink, delivered_to = _sink(out, upload, integration_id, base_url, api_key_file)
+        network = _given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))
+        sink, delivered_to = _sink(out, upload, integration_id, base_url, api_key_file, network=network)
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
-        settings: dict[str, Any] = {
-            "state_dir": state_dir,
-            "concurrency": concurrency,
-            "allow_losses": allow_losses or None,
-            "resumable": resumable or None,
-            "resume": resume,
-            "record": record,
-            "replay": replay,
-            "conditional": conditional or None,
-            "enforce_endpoints": enforce_endpoints or None,
-        }
-        given = {name: value for name, value in settings.items() if value is not None}
-        integration = found(credentials=credentials, **given)
+        settings = _given(
+            state_dir=state_dir,
+            concurrency=concurrency,
+            allow_losses=allow_losses or None,
+            resumable=resumable or None,
+            resume=resume,
+            record=record,
+            replay=replay,
+            conditional=conditional or None,
+            enforce_endpoints=enforce_endpoints or None,
+            refuse_private=refuse_private or None,
+        )
+        integration = found(credentials=credentials, **network, **settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 # importing a user's file may raise anything
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(ExitStatus.USAGE) from None
@@ -153,6 +172,10 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         raise typer.Exit(exit_status(failure))
     if integration.report is not None and integration.report.status is Status.DEGRADED:
         raise typer.Exit(ExitStatus.DEGRADED)
+
+
+def _given(**settings: object) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _start(
@@ -173,6 +196,8 @@ def _sink(
     integration_id: str | None,
     base_url: str | None,
     api_key_file: Path | None,
+    *,
+    network: dict[str, Any],
 ) -> tuple[Sink, str]:
     """Where the run ends, and how to say so."""
     if upload and out is not None:
@@ -185,7 +210,10 @@ def _sink(
     if integration_id is None:
         raise ConfigurationError("--upload needs --integration-id; Secoda shows it in the integration's URL")
     sink = SecodaSink(
-        api_key=read_api_key(api_key_file), integration_id=integration_id, base_url=base_url or DEFAULT_BASE_URL
+        api_key=read_api_key(api_key_file),
+        integration_id=integration_id,
+        base_url=base_url or DEFAULT_BASE_URL,
+        **network,
     )
     return sink, f"one sync to integration {integration_id} at {base_url or DEFAULT_BASE_URL}"
 

@@ -55,7 +55,7 @@ _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestErr
     (
         (aiohttp.ClientConnectorCertificateError, ssl.CertificateError),
         CertificateError,
-        'the server\'s certificate is not trusted ({exc}); give verify="path/to/ca.pem" if it is your own',
+        'the server\'s certificate is not trusted ({exc}); give verify="path/to/ca.pem" (--ca-file) if it is your own',
     ),
     ((aiohttp.ClientSSLError,), ConnectError, "no TLS connection ({exc}); check that the port speaks https"),
     (

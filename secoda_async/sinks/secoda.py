@@ -16,6 +16,7 @@ from secoda_async.network.auth import BearerAuth
 from secoda_async.network.client import BodyOptions, Client
 from secoda_async.network.encode import BaseUrl
 from secoda_async.network.message import Response, clip
+from secoda_async.network.proxies import Proxies
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
@@ -53,7 +54,8 @@ class SecodaSink(Sink):
     split. Regions: US ``https://api.secoda.co``, EU ``https://eapi.secoda.co``, APAC ``https://aapi.secoda.co``,
     self-hosted ``https://<domain>/api``; a base that ends in ``/api/v1`` is taken as well.
     ``retry`` says how often what the workspace surely did not take is sent again; by default a 429 without
-    ``Retry-After`` waits 60 s, the length of the workspace's window.
+    ``Retry-After`` waits 60 s, the length of the workspace's window. ``proxy``, ``trust_env`` and ``verify`` are as in
+    `Settings`, for the upload alone.
     Raises ConfigurationError for unusable arguments, and UploadError where the workspace did not take the sync, which
     says whether that is certain. Source: Secoda's documentation of JSONL file upload.
     """
@@ -67,6 +69,9 @@ class SecodaSink(Sink):
         resources_field: str = "resources_file",
         lineages_field: str = "lineages_file",
         retry: RetryPolicy = _RETRY,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        verify: bool | str = True,
     ) -> None:
         if not api_key:
             raise ConfigurationError("an upload needs an API key: SECODA_API_KEY, --api-key-file, or api_key=")
@@ -77,9 +82,17 @@ class SecodaSink(Sink):
         self._path = f"/integration/integrations/{integration_id}/import_jsonl_metadata/"
         self._fields = {Kind.RESOURCES: resources_field, Kind.LINEAGE: lineages_field}
         self._settings = Settings(
-            base_url=base_url, concurrency=1, rate_limits={"*": _LIMIT}, retry=retry, timeout=_TIMEOUT
+            base_url=base_url,
+            concurrency=1,
+            rate_limits={"*": _LIMIT},
+            retry=retry,
+            timeout=_TIMEOUT,
+            proxy=proxy,
+            trust_env=trust_env,
+            verify=verify,
         )
         BaseUrl(base_url)  # refuses here what could not be sent to
+        Proxies(proxy, trust_env=trust_env)  # or through
         self._traffic = Traffic()
 
     @override

@@ -18,17 +18,6 @@ from secoda_async.redact import Redactor
 from tests.network.raw_server import Exchange, raw_server
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return str(tmp_path / "ca.pem")
-
-
 @pytest.fixture
 def cert(authority: trustme.CA, tmp_path: Path) -> dict[str, Any]:
     """The certificate in each form that `cert` takes."""

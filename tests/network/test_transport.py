@@ -94,24 +94,6 @@ async def test_a_connection_that_is_not_answered_in_time_never_sent() -> None:
     server.close()
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return str(tmp_path / "ca.pem")
-
-
 async def test_a_certificate_is_checked_unless_told_otherwise(tls: ssl.SSLContext, ca_file: str) -> None:
     async with raw_server(tls=tls) as server, client() as http:
         with pytest.raises(CertificateError) as caught:
