@@ -1,4 +1,4 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [journal] [memory] [--secodadk-python PATH]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [journal] [limits] [memory] [--secodadk-python PATH]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import crawl, journal, memory, overhead
+from benchmarks import crawl, journal, limits, memory, overhead
 from benchmarks.harness import ROOT, BenchmarkError
 
-_NAMES = ("crawl", "overhead", "journal", "memory")
+_NAMES = ("crawl", "overhead", "journal", "limits", "memory")
 
 
 def main() -> int:
@@ -42,6 +42,8 @@ def main() -> int:
             broken += overhead.main().broken
         if "journal" in names:
             broken += journal.main().broken
+        if "limits" in names:
+            broken += limits.main().broken
         if "memory" in names:
             broken += memory.main().broken
     except BenchmarkError as error:
