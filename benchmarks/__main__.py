@@ -1,4 +1,4 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [journal] [limits] [memory] [--secodadk-python PATH]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [journal] [limits] [memory]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """

@@ -2,8 +2,8 @@
 
 Paths are ``/<kind>/<name>``: a kind with its parameters, and the name of one measurement.
 
-``sliding-<N>-<latency ms>`` takes N requests in any second and refuses more with 429, ``few-<N>-<latency ms>`` takes N at
-once, ``free-<latency ms>`` all; ``pool-<N>-<work ms>`` works on N at once, and gets slower by 2 % for each that waits.
+``sliding-<N>-<latency ms>`` takes N requests in any second and refuses more with 429, ``few-<N>-<latency ms>`` takes N
+at once, ``free-<latency ms>`` all; ``pool-<N>-<work ms>`` works on N at once, 2 % slower for each that waits.
 ``/minutes/<name>`` gives ``[[seconds, status], ...]``. Prints ``{"port": ...}`` once it serves.
 """
 

@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.progress import records_text
-from secoda_async.report import Delivery, RunReport, Status, TrafficReport
+from secoda_async.report import Delivery, PaceReport, RunReport, Status, TrafficReport
 
 _STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
+_HOSTS = 5  # whose pace is shown
 
 
 def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> None:
@@ -24,6 +25,7 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source)),
         ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
+        *(("pace", _pace_text(host, pace)) for host, pace in _changed_paces(source)[:_HOSTS]),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
     ]
     for name, value in rows:
@@ -49,6 +51,17 @@ def _delivery_text(delivery: Delivery, delivered_to: str) -> str:
             return f"uncertain: {delivered_to} may or may not have arrived"
         case Delivery.DELIVERED:
             return delivered_to
+
+
+def _changed_paces(source: TrafficReport) -> list[tuple[str, PaceReport]]:
+    return [(host, pace) for host, pace in source.paces.items() if pace.raised or pace.cut]
+
+
+def _pace_text(host: str, pace: PaceReport) -> str:
+    rate = f", {pace.rate:,.1f} a second" if pace.rate is not None else ""
+    causes = ", ".join(f"{count:,} for {cause}" for cause, count in pace.cut.items())
+    lowered = f", lowered {sum(pace.cut.values()):,} times: {causes}" if causes else ""
+    return f"{host}: {pace.slots:,} at once{rate}; raised {pace.raised:,} times{lowered}"
 
 
 def _show_rest(console: Console, what: str, count: int) -> None:

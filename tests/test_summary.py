@@ -1,0 +1,47 @@
+"""What a run came to is said so that a person understands it."""
+
+import io
+from collections import Counter
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from secoda_async.cli.summary import show_summary
+from secoda_async.counters import Counters, Pace
+from secoda_async.findings import Findings
+from secoda_async.report import Delivery, RunReport
+
+
+def summary(counters: Counters) -> str:
+    report = RunReport.of(
+        run="r1",
+        integration="Tables",
+        delivery=Delivery.DELIVERED,
+        started_at=datetime.now(UTC),
+        seconds=1.0,
+        error=None,
+        counters=counters,
+        findings=Findings(),
+    )
+    console = Console(file=io.StringIO(), width=200)
+    show_summary(report, console, delivered_to="out")
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_what_was_found_out_about_a_host_is_shown_with_the_reasons() -> None:
+    counters = Counters()
+    counters.source.paces["a.example:443"] = Pace(37, 195.24, raised=1200, cut=Counter(refused=2, slower=1))
+    counters.source.paces["b.example:443"] = Pace(9, raised=1)
+    text = summary(counters)
+    assert (
+        "a.example:443: 37 at once, 195.2 a second; raised 1,200 times, lowered 3 times: 2 for refused, 1 for slower"
+        in text
+    )
+    assert "b.example:443: 9 at once; raised 1 times" in text
+
+
+def test_a_host_about_which_nothing_was_found_out_is_not_shown() -> None:
+    counters = Counters()
+    counters.source.paces["a.example:443"] = Pace()
+    assert "a.example" not in summary(counters)
