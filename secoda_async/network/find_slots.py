@@ -124,7 +124,7 @@ class FindSlots:
             if self._trial is not None:
                 self._trial.mean = max(self._trial.mean, mean)
             return
-        self._varies = round_.spread / mean if mean else 0.0
+        self._varies = round_.spread / mean
         if self._trial is not None:
             self._end_trial(self._trial, mean)
             return
@@ -163,7 +163,10 @@ class FindSlots:
         self._trial = None
         if self._limit / mean >= _AS_MUCH * trial.limit / trial.mean:
             self._base = min(self._base, mean)
-            self._checked = _CHECK if trial.check else 0  # maybe even fewer will do
+            self._checked = 0
+            if trial.check:
+                self._checked = _CHECK  # maybe even fewer will do
+                self._count_cut("slower")
             return
         if not trial.check:
             self._base = mean  # it is as slow with fewer slots, so they were not the cause
@@ -197,8 +200,11 @@ class FindSlots:
         self._cut_at = now
         if limit < self._limit:
             self._limit = max(1.0, limit)
-            self._pace.cut[cause] += 1
-            self._pace.slots = self.number
+            self._count_cut(cause)
+
+    def _count_cut(self, cause: str) -> None:
+        self._pace.cut[cause] += 1
+        self._pace.slots = self.number
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ _OF_STATUS: Final = {
     503: Outcome.OVERLOADED,
     504: Outcome.BROKEN,
 }
+_OF_A_KEY: Final = frozenset({Outcome.REFUSED, Outcome.TOLD})
 _OF_ERROR: Final[dict[type[TransportError], Outcome]] = {
     RequestTimeoutError: Outcome.TIMED_OUT,
     ConnectError: Outcome.BROKEN,
@@ -127,7 +128,9 @@ class Limit(Layer):
             raise
         finally:
             if outcome is not Outcome.READING:
-                gate.leave(lane, weight, ticket, outcome if lane is host.main else Outcome.NEUTRAL)
+                if outcome in _OF_A_KEY and lane is not host.main:
+                    outcome = Outcome.NEUTRAL  # the limit of a part says nothing about its host
+                gate.leave(lane, weight, ticket, outcome)
         if isinstance(response, StreamedResponse):
             response.when_closed(gate.keep(lane, weight, ticket))
         return response

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_SHORTEST: Final = 1e-6  # seconds: a loop's clock may stand still between two of its turns
 
 
 class Outcome(Enum):
@@ -43,7 +45,7 @@ class Round:
 
     @property
     def mean(self) -> float:
-        return self.total / self.timed
+        return max(self.total / self.timed, _SHORTEST)
 
     @property
     def spread(self) -> float:

@@ -17,6 +17,7 @@ from secoda_async.network.control import Adaptive, Control, Fixed
 from secoda_async.network.limit import Limit
 from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.stream import StreamedResponse
+from secoda_async.network.trips import Outcome
 from secoda_async.settings import RateLimit
 from tests.network.hosts import Changing, FewAtOnce, Host, Planned, Pool, Sliding, now, per_second, refused
 from tests.virtual_time import run_virtually
@@ -203,6 +204,7 @@ def test_what_an_earlier_run_found_is_where_the_next_one_begins() -> None:
 def test_a_remembered_number_that_is_too_many_today_comes_down() -> None:
     made = crawl(Pool(0.05, size=15), 12_000, pace=Pace(400))
     assert made.slots[-1] < 100
+    assert made.pace.slots == made.slots[-1]
 
 
 def test_declared_limits_are_the_ceiling() -> None:
@@ -309,6 +311,29 @@ def test_whatever_a_host_does_every_request_has_its_turn_and_the_slots_stay_in_b
     run_virtually(play())
     assert sorted(ended) == list(range(100))
     assert all(1 <= slots <= MOST_SLOTS for slots in seen)
+
+
+def test_a_host_that_answers_in_no_time_at_all_is_no_trouble() -> None:
+    """The clock of uvloop stands still within a turn of the loop."""
+    control = Adaptive(Pace())
+    for _ in range(10_000):
+        control.end(1.0, control.grant(1.0, 1), Outcome.GOOD, 1)
+    assert control.slots >= 1
+
+
+def test_a_part_of_a_host_with_a_limit_of_its_own_slows_only_itself_and_speeds_up_its_host() -> None:
+    host = Host(0.05)
+    pace = Pace()
+
+    async def play(limits: dict[str, RateLimit]) -> None:
+        limit = Limit(host, limits, control=lambda _: Adaptive(pace), longest_pause=300, traffic=Traffic())
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2000):
+                group.create_task(limit.send(get()))
+
+    run_virtually(play({"one.example/": RateLimit(10_000), "one.example": RateLimit(10_000)}))
+    assert pace.slots > 100
+    assert not pace.cut
 
 
 def test_every_change_is_counted() -> None:
