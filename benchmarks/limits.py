@@ -36,13 +36,17 @@ FIXED: Final = 100
 def main() -> Report:
     """Measure, print and save."""
     report = Report("limits")
-    with process("benchmarks.runners.limited") as server, tempfile.TemporaryDirectory() as name:
+    with (
+        process("benchmarks.runners.limited") as server,
+        process("benchmarks.runners.limited") as other,
+        tempfile.TemporaryDirectory() as name,
+    ):
         ask = _Asker(f"http://127.0.0.1:{server['port']}", Path(name))
         figures = {
             "declared": _declared(report, ask),
             "hidden": _hidden(report, ask),
             "without a limit": _unlimited(report, ask),
-            "beside": _beside(report, ask),
+            "beside": _beside(report, ask, f"127.0.0.1:{other['port']}"),
         }
     report.save(figures)
     return report
@@ -57,22 +61,22 @@ class _Asker:
         self._number = 0
 
     def __call__(self, *kinds: str, requests: int, state: str | None = None, **plan: Any) -> dict[str, Any]:
+        """A kind is one of the server's, or the URL of another server's."""
         self._number += 1
-        paths = [f"/{kind}/{kind}.{self._number}" for kind in kinds]
+        urls = [
+            f"{kind if '://' in kind else f'{self._url}/{kind}'}/{number}.{self._number}"
+            for number, kind in enumerate(kinds)
+        ]
         whole = {
-            "url": self._url,
-            "paths": paths,
+            "urls": urls,
             "requests": requests,
             "workers": None,
             "concurrency": None,
-            "rate": None,
-            "limited": "",
+            "rate_limits": {},
             "state_dir": str(self._folder / (state or f"state-{self._number}")),
             **plan,
         }
-        measured = run([sys.executable, "-m", "benchmarks.runners.asker", orjson.dumps(whole).decode()])
-        measured["minutes"] = [measured["minutes"][path.rsplit("/", 1)[1]] for path in paths]
-        return measured
+        return run([sys.executable, "-m", "benchmarks.runners.asker", orjson.dumps(whole).decode()])
 
 
 def _refused(minutes: Minutes) -> float:
@@ -91,7 +95,9 @@ def _declared(report: Report, ask: _Asker) -> dict[str, Any]:
         shares: list[float] = []
         refusals = 0
         for _ in range(ROUNDS):
-            measured = ask(f"sliding-{rate}-5", requests=requests, workers=WORKERS, concurrency=WORKERS, rate=rate)
+            measured = ask(
+                f"sliding-{rate}-5", requests=requests, workers=WORKERS, concurrency=WORKERS, rate_limits={"*": rate}
+            )
             [minutes] = measured["minutes"]
             # No second may see more than `rate`, so the last leaves that many windows after the first, at least.
             least = math.ceil(requests / rate) - 1
@@ -146,22 +152,20 @@ def _unlimited(report: Report, ask: _Asker) -> dict[str, Any]:
     return figures
 
 
-def _beside(report: Report, ask: _Asker) -> dict[str, Any]:
-    """A limited part of a host beside a free one, in one crawl."""
+def _beside(report: Report, ask: _Asker, throttled: str) -> dict[str, Any]:
+    """Two hosts in one crawl, one of which is throttled."""
     half = 200
-    alone = [ask("free-5", requests=half, concurrency=20)["seconds"] for _ in range(ROUNDS)]
+    alone = [_taken_in(ask("free-5", requests=half, concurrency=20)["minutes"][0]) for _ in range(ROUNDS)]
     beside = []
     for _ in range(ROUNDS):
         measured = ask(
-            *("free-5", "sliding-20-5"),
+            *("free-5", f"http://{throttled}/sliding-20-5"),
             requests=2 * half,
             workers=2 * half,
             concurrency=20,
-            rate=20,
-            limited="/sliding-20-5/**",
+            rate_limits={throttled: 20},
         )
-        free, _ = measured["minutes"]
-        beside.append(free[-1][0] - free[0][0])
-    report.say(f"{half} requests to a free part, alone: {spread(alone)} s; beside {half} at 20/s: {spread(beside)} s")
-    report.check(median(beside) < 2 * median(alone) + 0.1, "what is free is not slowed by what is throttled beside it")
+        beside.append(_taken_in(measured["minutes"][0]))
+    report.say(f"{half} requests to a free host, alone: {spread(alone)} s; beside {half} at 20/s: {spread(beside)} s")
+    report.check(median(beside) < 2 * median(alone) + 0.1, "a free host is not slowed by a throttled one beside it")
     return {"alone": alone, "beside": beside}

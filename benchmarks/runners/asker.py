@@ -1,6 +1,6 @@
 """Sends many requests to one URL, or to several in turn, through `start()`, and tells what the server saw of each.
 
-Prints one line of JSON: ``{"seconds": …, "minutes": {name: [[seconds, status], …]}, "paces": {…}}``.
+Prints one line of JSON: ``{"seconds": …, "minutes": [[[seconds, status], …], …], "paces": {…}}``.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ class Asker(SecodaIntegration):
 
     @override
     async def extract(self) -> None:
-        async def ask(path: str) -> None:
-            await self.http_get(path)
+        async def ask(url: str) -> None:
+            await self.http_get(url)
 
-        paths = islice(cycle(self.plan["paths"]), self.plan["requests"])
+        urls = self.plan["urls"]
         began = time.monotonic()
-        await self.for_each(paths, ask, concurrency=self.plan["workers"])
+        await self.for_each(islice(cycle(urls), self.plan["requests"]), ask, concurrency=self.plan["workers"])
         self.seconds = time.monotonic() - began
-        names = [path.rsplit("/", 1)[1] for path in self.plan["paths"]]
-        self.minutes = {name: (await self.http_get(f"/minutes/{name}")).json() for name in names}
+        self.minutes = []
+        for url in urls:
+            server, _, name = url.rsplit("/", 2)
+            self.minutes.append((await self.http_get(f"{server}/minutes/{name}")).json())
 
 
 def main() -> None:
     plan = orjson.loads(sys.argv[1])
-    settings: dict[str, Any] = {"state_dir": plan["state_dir"], "concurrency": plan["concurrency"]}
-    if plan["rate"]:
-        settings["rate_limits"] = {f"*{plan['limited']}": RateLimit(plan["rate"])}
-    asker = Asker(credentials={}, base_url=plan["url"], **settings)
+    limits = {key: RateLimit(rate) for key, rate in plan["rate_limits"].items()}
+    asker = Asker(credentials={}, state_dir=plan["state_dir"], concurrency=plan["concurrency"], rate_limits=limits)
     asker.plan = plan
     report = asker.start(StdoutSink())
     paces = {host: pace.model_dump() for host, pace in report.source.paces.items()}

@@ -10,7 +10,7 @@ from aiolimiter import AsyncLimiter
 
 from secoda_async.settings import RateLimit
 
-_JITTER: Final = 0.01  # share of a window kept for the jitter between leaving here and arriving there
+_JITTER: Final = 0.015  # share of a window kept for the jitter between leaving here and arriving there
 _SPREAD: Final = 1.0  # seconds over which a window's requests are spread, at most
 _LEAST_BURST: Final = 0.025  # seconds: a timer is up to 2 ms late, which a pacer that holds one request never makes up
 _RESIDUE: Final = 1e-6  # seconds: leaks away what a division left in the pacer, so that its waiter does not spin
