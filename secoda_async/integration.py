@@ -118,7 +118,8 @@ class SecodaIntegration(abc.ABC):
 
     @final
     def http_get(self, url: str, **options: Unpack[RequestOptions]) -> Call[Response]:
-        """GET. Every ``http_*`` returns the answer for any status but a final 429 or 5xx, which raises StatusError.
+        """GET. Every ``http_*`` returns the answer, of any status but a final 429 or 5xx, which raises StatusError, as
+        does a 403 that says when a used-up quota begins anew.
 
         A URL without a scheme is appended to ``base_url``. Raises RequestError where there is no answer; such a request
         is a loss of the run even where the error is caught, unless it said ``optional=True``.

@@ -64,6 +64,8 @@ class Decision(NamedTuple):
     """Seconds before the next attempt; None: there is none."""
     reason: str = ""
     """Why there is none, where it is worth saying."""
+    gives_up: bool = False
+    """Whether there would be one, were it not too late or too far off; then the outcome is no answer, but a failure."""
 
 
 STOP: Final = Decision(None)
@@ -93,10 +95,11 @@ def decide(
     ):
         return STOP
     if attempt >= policy.attempts:
-        return Decision(None, f" ({attempt} attempts)" if attempt > 1 else "")
+        return Decision(None, f" ({attempt} attempts)" if attempt > 1 else "", gives_up=True)
     if asked is not None and asked > policy.max_wait:
         host = request.url.raw_host
-        return Decision(None, f" ({host} asked to wait {asked:g} s, more than max_wait = {policy.max_wait:g} s)")
+        reason = f" ({host} asked to wait {asked:g} s, more than max_wait = {policy.max_wait:g} s)"
+        return Decision(None, reason, gives_up=True)
     # The exponent is bounded because a float is: the thousandth attempt would overflow it.
     backoff = jitter() * min(policy.max_backoff, policy.backoff * 2.0 ** min(attempt - 1, 60))
     if asked is not None:
@@ -115,8 +118,8 @@ def _rules(outcome: Response | TransportError) -> tuple[Repeat, ...]:
 class Retry(Layer):
     """Sends a request until it has an answer worth returning, or none is to be hoped for.
 
-    Raises StatusError for what remains of 429 and 5xx, and the TransportError of the last attempt. With ``retry=None``
-    there is one attempt and every status is returned.
+    Raises StatusError for what remains of 429, of 5xx, and of a 403 that names a time, and the TransportError of the
+    last attempt. With ``retry=None`` there is one attempt and every status is returned.
     """
 
     def __init__(self, inner: Transport, default: RetryPolicy | None, traffic: Traffic, log: SafeLogger) -> None:
@@ -141,7 +144,7 @@ class Retry(Layer):
             decision = decide(policy, request, outcome, attempt=attempt)
             if decision.wait is None:
                 if isinstance(outcome, Response):
-                    if not failed(outcome.status_code):
+                    if not decision.gives_up and not failed(outcome.status_code):
                         return outcome
                     raise status_error(outcome, after=decision.reason)
                 if decision.reason:

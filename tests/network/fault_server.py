@@ -4,13 +4,15 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from secoda_async.errors import BrokenExchangeError
 from secoda_async.network.client import Client
+from secoda_async.network.oauth import OAuth2ClientCredentials
 from secoda_async.settings import Timeout
 from tests.network.raw_server import Answer, Exchange, RawServer, raw_server
 
@@ -96,8 +98,12 @@ def first_then(first: Answer, then: Answer) -> Answer:
     return answer
 
 
-def busy(*headers: str) -> Answer:
-    return first_then(writes(reply(b"", *headers, status="429 Too Many Requests")), writes(reply(b"done")))
+def busy(*headers: str, status: str = "429 Too Many Requests") -> Answer:
+    return first_then(writes(reply(b"", *headers, status=status)), writes(reply(b"done")))
+
+
+def nothing_left(until: int) -> list[str]:
+    return ["X-RateLimit-Remaining: 0", f"X-RateLimit-Reset: {until}"]
 
 
 def redirects(location: str, status: str = "302 Found") -> Answer:
@@ -126,6 +132,32 @@ async def tell_target(exchange: Exchange) -> None:
 async def set_cookies(exchange: Exchange) -> None:
     lines = ["Set-Cookie: other=1; Domain=example.com; Path=/", "Set-Cookie: all=1; Domain=1; Path=/"]
     await exchange.reply(reply(orjson.dumps(exchange.header("Cookie")), *lines))
+
+
+def with_token(path: str, read: str = "text") -> Ask:
+    """Ask with a token that the server gives at another path of it."""
+
+    async def asked(client: Client, url: str) -> Any:
+        auth = OAuth2ClientCredentials(url.rpartition("/")[0] + path, "id", "secret")
+        return await ask(read=read, auth=auth)(client, url)
+
+    return asked
+
+
+def elsewhere(there: Ask) -> Ask:
+    """Ask the server by another name."""
+
+    async def asked(client: Client, url: str) -> Any:
+        return await there(client, url.replace("127.0.0.1", "localhost"))
+
+    return asked
+
+
+async def after_five_failures(client: Client, url: str) -> Any:
+    for _ in range(5):
+        with suppress(BrokenExchangeError):
+            await client.request("GET", url, optional=True)
+    return await client.request("GET", url)
 
 
 def twice(first: Ask, second: Ask) -> Ask:
@@ -157,6 +189,7 @@ BIG = b"x" * 50_000_000
 CAPPED = {"max_body": 1_000_000}
 FORGED = reply(b"forged")
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+EPOCH = 1792567680  # the same
 FOLLOW: dict[str, Any] = {"follow_redirects": True, "headers": {"token": "t"}}
 POST: dict[str, Any] = {"json": {"a": 1}, "idempotent": True, **FOLLOW}
 
@@ -251,6 +284,8 @@ FAULTS: dict[str, Fault] = {
     "503 for good": Fault(writes(reply(b"", status="503 Service Unavailable"))),
     "501": Fault(writes(reply(b"", status="501 Not Implemented"))),
     "503 for good to a POST": Fault(writes(reply(b"", status="503 Service Unavailable")), ask("POST")),
+    "503 with Retry-After to a POST": Fault(busy("Retry-After: 0", status="503 Service Unavailable"), ask("POST")),
+    "403": Fault(writes(reply(b"", status="403 Forbidden")), ask(read="status_code")),
     "429 with Retry-After: 0": Fault(busy("Retry-After: 0")),
     "429 with Retry-After: 1": Fault(busy("Retry-After: 1")),
     "429 with a date as Retry-After": Fault(busy(f"Date: {DATE}", f"Retry-After: {DATE}")),
@@ -260,6 +295,30 @@ FAULTS: dict[str, Fault] = {
     "429 with two Retry-After": Fault(busy("Retry-After: 0", "Retry-After: 1000000")),
     "429 with Retry-After: 1000000000000": Fault(busy(f"Retry-After: {10**12}")),
     "429 with a Retry-After of 400 digits": Fault(busy(f"Retry-After: {'9' * 400}")),
+    "429 with nothing left for a second": Fault(busy("RateLimit-Remaining: 0", "RateLimit-Reset: 1")),
+    "429 with nothing left in a combined header": Fault(busy('RateLimit: "default";r=0;t=1')),
+    "403 with nothing left for a second": Fault(busy(*nothing_left(1), status="403 Forbidden")),
+    "403 with nothing left until a time since 1970": Fault(
+        busy(f"Date: {DATE}", *nothing_left(EPOCH), status="403 Forbidden")
+    ),
+    "403 with nothing left until the year 5138": Fault(
+        busy(f"Date: {DATE}", *nothing_left(99_999_999_999), status="403 Forbidden")
+    ),
+    "429 with nothing left until the year 5138": Fault(busy(f"Date: {DATE}", *nothing_left(99_999_999_999))),
+    "200 with nothing left for a second": Fault(writes(reply(b"done", *nothing_left(1)))),
+    "200 with nothing left until the year 5138": Fault(writes(reply(b"done", *nothing_left(99_999_999_999)))),
+    "200 with a quota that makes no sense": Fault(
+        writes(reply(b"done", "X-RateLimit-Remaining: -1", "X-RateLimit-Reset: soon", f"RateLimit: r={'9' * 30};t=-1"))
+    ),
+    # Credentials
+    "401": Fault(writes(reply(b"", status="401 Unauthorized")), ask(read="status_code", auth=("user", "password"))),
+    "401 to a token that can be renewed": Fault(
+        first_then(writes(reply(b"", status="401 Unauthorized")), writes(reply(b"done"))), with_token("/token")
+    ),
+    "401 to the renewed token too": Fault(
+        writes(reply(b"", status="401 Unauthorized")), with_token("/token", read="status_code")
+    ),
+    "a token that is not given": Fault(writes(reply(b"done")), with_token("/no-token")),
     # Redirects
     "a redirect that is not followed": Fault(redirects("/there"), ask(read="status_code")),
     "a redirect in a circle": Fault(redirects("?again"), ask(**FOLLOW)),
@@ -273,6 +332,29 @@ FAULTS: dict[str, Fault] = {
         redirects("http://localhost:PORT/there", "307 Temporary"), ask("POST", **POST)
     ),
     "a carriage return in Location": Fault(redirects("/there\rX-Injected: 1"), ask(**FOLLOW)),
+    # What is refused
+    "a host that is not allowed": Fault(
+        writes(reply(b"done")), elsewhere(ask()), settings={"allowed_hosts": ["127.0.0.1"]}
+    ),
+    "a redirect to a host that is not allowed": Fault(
+        redirects("http://localhost:PORT/there"), ask(**FOLLOW), settings={"allowed_hosts": ["127.0.0.1"]}
+    ),
+    "an endpoint that is not declared": Fault(
+        writes(reply(b"done")), ask(suffix="/users"), settings={"endpoints": ["GET 127.0.0.1/{n}"]}
+    ),
+    "an endpoint that is not declared, where they are enforced": Fault(
+        writes(reply(b"done")),
+        ask(suffix="/users"),
+        settings={"endpoints": ["GET 127.0.0.1/{n}"], "enforce_endpoints": True},
+    ),
+    "a redirect to an endpoint that is not declared, where they are enforced": Fault(
+        redirects("/users/there"),
+        ask(**FOLLOW),
+        settings={"endpoints": ["GET 127.0.0.1/{n}"], "enforce_endpoints": True},
+    ),
+    "a host that left five requests without an answer": Fault(
+        writes(close=True), elsewhere(after_five_failures), settings={"retry": None}
+    ),
     # What is sent
     "a line end in the value of a header": Fault(tell_target, ask(headers={"X-Bad": "a\r\nX-Injected: 1"})),
     "a line end in the name of a header": Fault(tell_target, ask(headers={"X-Bad\r\nX-Injected": "1"})),
@@ -300,6 +382,10 @@ async def fault_server(*, times: int | None = None) -> AsyncIterator[RawServer]:
         number = exchange.target.split("?")[0].split("/")[1]
         if number == "there":
             await redirects("")(exchange)
+        elif number == "token":
+            await exchange.reply(reply(b'{"access_token": "t", "token_type": "bearer", "expires_in": 3600}'))
+        elif number == "no-token":
+            await exchange.reply(reply(b'{"error": "invalid_client"}', status="400 Bad Request"))
         elif number.isdigit() and (times is None or shown < times):
             shown += 1
             await faults[int(number)].answer(exchange)

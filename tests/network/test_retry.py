@@ -114,6 +114,11 @@ def play(
 TABLE: list[tuple[Outcome, bool, bool, type[object]]] = [
     *((status, False, False, Response) for status in (200, 204, 301, 304, 400, 401, 403, 404, 408, 409, 410, 418)),
     *(((status, AT_ONCE), False, False, Response) for status in (200, 302, 404)),
+    # Who treats a 403 as "not for us" must not take a quota that is used up for it.
+    ((403, AT_ONCE), True, True, StatusError),
+    ((403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "0"}), True, True, StatusError),
+    ((403, {"X-RateLimit-Remaining": "0"}), False, False, Response),
+    ((403, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "9"}), False, False, Response),
     (429, True, True, StatusError),
     ((429, AT_ONCE), True, True, StatusError),
     (500, True, False, StatusError),
