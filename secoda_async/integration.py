@@ -154,6 +154,9 @@ class SecodaIntegration(abc.ABC):
 
         The request lasts until the block is left, and its time-outs too: ``timeout=Timeout(total=None)`` for a body
         that takes longer than two minutes. Leaving early by ``break`` or ``return`` is no loss; by an exception it is.
+        It holds a slot meanwhile where ``concurrency`` is a number. Raises ConfigurationError where streams hold all of
+        them, and each reader waits for another request to the host (itself, or in `for_each`; behind a task of its own
+        only the time-out ends that).
         """
         return self._run.client.stream(method, url, **options)
 

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from typing_extensions import override
 
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.callers import halted_here, work_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,10 +85,12 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
     errors: list[BaseException] = []
     started = 1
+    callers = halted_here()
     async with anyio.create_task_group() as group:
 
         async def work() -> None:
             nonlocal started
+            work_for(callers)
             try:
                 item = await source.next()
                 while True:

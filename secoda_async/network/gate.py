@@ -13,10 +13,11 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError
+from secoda_async.network.callers import Tasks, halted_here
 from secoda_async.network.control import Control
 from secoda_async.network.rate_headers import Quota
 from secoda_async.network.trips import Outcome, Ticket
@@ -125,6 +126,8 @@ class Turn(NamedTuple):
     """Its place among all that wait at the gate."""
     weight: int
     admitted: asyncio.Future[Ticket | None]
+    halted: Tasks = ()
+    """Who goes on only when it is answered."""
 
 
 class Gate:
@@ -135,6 +138,7 @@ class Gate:
         self._traffic = traffic
         self._taken = 0
         self._streams = 0
+        self._readers: list[asyncio.Task[Any] | None] = []  # of the streams that hold slots which count
         self._came = 0
         self._waiting = 0
         self._lanes: list[Lane] = []
@@ -149,7 +153,8 @@ class Gate:
     async def enter(self, lane: Lane, weight: int = 1) -> Ticket | None:
         """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`.
 
-        Raises ConfigurationError for a weight that a limit can never let pass.
+        Raises ConfigurationError for a weight that a limit can never let pass, and where every slot is held by a stream
+        whose reader waits here for another.
         """
         if weight != 1 and lane.most is not None and weight > lane.most:
             raise ConfigurationError(
@@ -165,8 +170,15 @@ class Gate:
             and lane.opens_at(now, weight) <= now
         ):
             return self._grant(lane, now, weight)
+        halted = halted_here() if control.counts_streams else ()
+        if self._is_deadlock(halted):
+            raise ConfigurationError(
+                f"a request can never be sent: concurrency={control.slots}, and each of these slots of its host is "
+                "held by a streamed answer whose reader waits for such a request; raise concurrency, leave it open, "
+                "or send the request after the block of the stream"
+            )
         self._came += 1
-        turn = Turn(self._came, weight, loop.create_future())
+        turn = Turn(self._came, weight, loop.create_future(), halted)
         lane.queue.append(turn)
         self._waiting += 1
         self._admit()
@@ -193,16 +205,34 @@ class Gate:
     def keep(self, lane: Lane, weight: int, ticket: Ticket | None) -> Callable[[], None]:
         """Keep the slot for an answer that is still being read; gives what `leave` is then."""
         self._control.end(asyncio.get_running_loop().time(), ticket, Outcome.NEUTRAL, self._taken - self._streams)
-        uncounted = 0 if self._control.counts_streams else 1
-        self._streams += uncounted
-        if self._waiting and uncounted:
+        for key in lane.keys:  # it was answered, so the server has counted it
+            key.end(weight)
+        uncounted = not self._control.counts_streams
+        reader = asyncio.current_task()
+        if uncounted:
+            self._streams += 1
+        else:
+            self._readers.append(reader)
+        if self._waiting:
             self._admit()
 
         def leave() -> None:
-            self._streams -= uncounted
-            self._free(lane, weight)
+            if uncounted:
+                self._streams -= 1
+            else:
+                self._readers.remove(reader)
+            self._taken -= 1
+            if self._waiting:
+                self._admit()
 
         return leave
+
+    def _is_deadlock(self, halted: Tasks) -> bool:
+        """Whether a stream holds each slot, and all of their readers wait for another, these included."""
+        if len(self._readers) < self._control.slots:
+            return False
+        turns = (turn for lane in self._lanes for turn in lane.queue if not turn.admitted.done())
+        return {*halted, *(task for turn in turns for task in turn.halted)}.issuperset(self._readers)
 
     def _free(self, lane: Lane, weight: int) -> None:
         self._taken -= 1

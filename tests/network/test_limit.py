@@ -576,19 +576,24 @@ def test_a_reset_further_off_than_is_obeyed_stops_nobody() -> None:
     assert run_virtually(play()) < 1
 
 
+class Streaming(Source):
+    """Gives streamed answers."""
+
+    @override
+    async def send(self, request: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"x"
+
+        async def close() -> None:
+            return
+
+        response = await super().send(request)
+        made = StreamedResponse(request, response.status_code, pieces=pieces(), close=close)
+        made.headers = response.headers
+        return made
+
+
 def test_a_streamed_answer_keeps_its_slot_until_it_is_closed() -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"x"
-
-    async def close() -> None:
-        return
-
-    class Streaming(Source):
-        @override
-        async def send(self, request: Request) -> Response:
-            await super().send(request)
-            return StreamedResponse(request, 200, pieces=pieces(), close=close)
-
     source = Streaming()
 
     async def play() -> None:
@@ -601,6 +606,20 @@ def test_a_streamed_answer_keeps_its_slot_until_it_is_closed() -> None:
         await reply.aclose()
         await (await waiting).aclose()
         assert len(source.arrivals) == 2
+
+    run_virtually(play())
+
+
+def test_a_streamed_answer_that_is_open_uses_up_its_quota_once() -> None:
+    source = Streaming(answer=lambda order: (200, quota(max(0, 2 - order), 100)))
+
+    async def play() -> None:
+        limit = limited(source, {}, slots=9)
+        reply = await limit.send(get(HOST))  # two are left
+        others = [await asyncio.wait_for(limit.send(get(HOST)), 1) for _ in range(2)]
+        await asyncio.wait_for(limit.send(get(HOST)), 101)  # in the next period
+        for one in (reply, *others):
+            await one.aclose()
 
     run_virtually(play())
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from typing_extensions import override
 
 from secoda_async import (
     BodyTooLargeError,
     BrokenExchangeError,
+    ConfigurationError,
     DecodeError,
     IncompleteRunError,
     InvalidRequestError,
@@ -35,6 +37,7 @@ from secoda_async.network.message import Request
 from secoda_async.redact import Redactor
 from tests.integrations import MemorySink, integration
 from tests.network.raw_server import Exchange, RawServer, raw_server
+from tests.server import serve
 
 JSON = b'{"count": 3, "data": {"tables": [{"id": 1}, {"id": 2}, {"id": 3}]}}'
 
@@ -321,6 +324,52 @@ async def test_slot_and_flight_last_until_the_stream_is_left() -> None:
             assert len(one.server.exchanges) == 1, "the slot is taken"
             assert one.traffic.in_flight == 2
         assert (await other).text == "ok"
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="".join(f"{n}\n" for n in range(20)))
+
+
+async def one_by_one(self: Any, path: object) -> None:
+    async with self.http_stream("GET", f"/{path}") as reply:
+        async for line in reply.aiter_lines():
+            await self.http_get(f"/{path}/{line}")
+
+
+async def by_for_each(self: Any, path: object) -> None:
+    async def one(line: str) -> None:
+        await self.for_each([line], lambda line: self.http_get(f"/{path}/{line}"))
+
+    async with self.http_stream("GET", f"/{path}") as reply:
+        await self.for_each(reply.aiter_lines(), one)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("read", [one_by_one, by_for_each])
+async def test_where_each_slot_is_a_stream_whose_reader_waits_for_another_it_is_an_error_at_once(
+    slots: int, read: Any
+) -> None:
+    async def extract(self: Any) -> None:
+        await self.for_each(range(slots), lambda path: read(self, path))
+
+    async with serve(export) as url:
+        with pytest.raises(ConfigurationError, match=f"concurrency={slots}, and each of these slots"):
+            await integration(extract, base_url=url, concurrency=slots).run(MemorySink())
+        for enough in (slots + 1, None):
+            report = await integration(extract, base_url=url, concurrency=enough).run(MemorySink())
+            assert report.source.requests == slots * 21
+
+
+async def test_a_request_beside_a_stream_waits_for_its_slot() -> None:
+    async def extract(self: Any) -> None:
+        async with asyncio.TaskGroup() as group, self.http_stream("GET", "/export") as reply:
+            async for line in reply.aiter_lines():
+                group.create_task(self.http_get(f"/{line}"))
+                await asyncio.sleep(0.001)
+
+    async with serve(export) as url:
+        report = await integration(extract, base_url=url, concurrency=1).run(MemorySink())
+    assert report.source.requests == 21
 
 
 async def test_a_stream_that_is_never_entered_is_a_request_that_was_never_awaited() -> None:
