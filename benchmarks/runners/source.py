@@ -1,12 +1,14 @@
 """The source API of the crawl: a bare protocol that costs little, so that it is never what limits a crawl.
 
-``/<latency in ms>/tables?count=N`` lists N tables, ``/<latency in ms>/tables/<n>`` is one with its columns. Prints one
-line, ``{"port": …}``, once it serves.
+``/<latency in ms>/tables?count=N`` lists N tables, ``/<latency in ms>/tables/<n>`` is one with its columns, and
+``…/schemas/<n>`` and ``…/schemas/<n>/gzip`` are three with theirs, about 4 KB. Prints one line, ``{"port": …}``, once it
+serves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 from typing import ClassVar
 
@@ -64,16 +66,23 @@ class Source(asyncio.Protocol):
 
 def _build(target: str) -> tuple[float, bytes]:
     _, latency, *rest = target.split("/")
+    coding = ""
     match rest:
         case [listing] if listing.startswith("tables?count="):
             body: object = {"tables": [{"id": n} for n in range(int(listing.partition("=")[2]))]}
         case ["tables", n]:
             body = table(int(n))
+        case ["schemas", n, *codings]:
+            body = [table(3 * int(n) + i) for i in range(3)]
+            coding = "".join(codings)
         case _:
             return 0.0, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     content = orjson.dumps(body)
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    return int(latency) / 1000, head.encode() + content
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    if coding:
+        content = gzip.compress(content)
+        head += f"Content-Encoding: {coding}\r\n"
+    return int(latency) / 1000, f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
 async def main() -> None:
