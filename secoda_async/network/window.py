@@ -6,28 +6,28 @@ import math
 from collections import deque
 from typing import Final
 
-from aiolimiter import AsyncLimiter
-
 from secoda_async.settings import RateLimit
 
 _JITTER: Final = 0.015  # share of a window kept for the jitter between leaving here and arriving there
 _SPREAD: Final = 1.0  # seconds over which a window's requests are spread, at most
-_LEAST_BURST: Final = 0.025  # seconds: a timer is up to 2 ms late, which a pacer that holds one request never makes up
-_RESIDUE: Final = 1e-6  # seconds: leaks away what a division left in the pacer, so that its waiter does not spin
+_LEAST_BURST: Final = 0.025  # seconds: a timer is up to 2 ms late, which a burst of one request never makes up
 
 
 class Window:
-    """Remembers the times of the last N grants, so that no window of the declared length sees more than N."""
+    """Remembers the times of the last N grants, so that no window of the declared length sees more than N.
+
+    Within it a leaky bucket (GCRA) spreads them: each grant fills it by ``interval``, and it holds a burst.
+    """
 
     def __init__(self, limit: RateLimit) -> None:
         self.size = limit.requests
         self._length = limit.per * (1 + _JITTER)
         self._grants: deque[float] = deque(maxlen=limit.requests)
         spread = min(limit.per, _SPREAD)
-        self._burst = limit.burst or max(1, math.ceil(limit.requests / spread * _LEAST_BURST))
         self._interval = spread / limit.requests
-        self._pacer = AsyncLimiter(self._burst, self._burst * self._interval) if self._burst < self.size else None
-        self._owed_until = -math.inf
+        self._burst = limit.burst or max(1, math.ceil(limit.requests / spread * _LEAST_BURST))
+        self._is_spread = self._burst < self.size
+        self._empty_at = -math.inf  # when the bucket will have leaked all
 
     def opens_at(self, now: float, weight: int) -> float:
         """The earliest time at which the next request may leave, if it counts as ``weight`` requests."""
@@ -35,16 +35,11 @@ class Window:
         excess = len(grants) + weight - self.size
         if excess > 0 and (free := grants[excess - 1] + self._length) > now:
             return free
-        pacer = self._pacer
-        if pacer is None:
+        if self._empty_at <= now:
             return now
-        if self._owed_until > now:
-            return self._owed_until
-        missing = 1 if weight == 1 else min(weight, self._burst)
-        if not pacer.has_capacity(missing):
-            # From the last grant on, not from now: each look would put the moment off, and lose what leaked so far.
-            return max(grants[-1] + missing * self._interval, now + _RESIDUE)
-        return now
+        # One that is heavier than a burst leaves when all has leaked, and is waited for afterwards.
+        room = self._burst - weight if weight < self._burst else 0
+        return self._empty_at - room * self._interval
 
     def grant(self, now: float, weight: int) -> None:
         """Count a request that leaves."""
@@ -52,16 +47,5 @@ class Window:
             self._grants.append(now)
         else:
             self._grants.extend([now] * weight)
-        if self._pacer is not None:
-            _take(self._pacer, min(weight, self._burst))
-            if weight > self._burst:  # the pacer never holds so much at once, so the rest is waited for afterwards
-                self._owed_until = now + (weight - self._burst) * self._interval
-
-
-def _take(pacer: AsyncLimiter, amount: int) -> None:
-    """Take capacity that ``has_capacity`` has just shown: ``acquire`` then returns without suspending."""
-    try:
-        pacer.acquire(amount).send(None)
-    except StopIteration:
-        return
-    raise AssertionError("the pacer had capacity and suspended")
+        if self._is_spread:
+            self._empty_at = (now if now > self._empty_at else self._empty_at) + weight * self._interval
