@@ -1,4 +1,4 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [journal] [limits] [memory]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import crawl, journal, limits, memory, overhead
+from benchmarks import chain, crawl, journal, limits, memory, overhead
 from benchmarks.harness import ROOT, BenchmarkError
 
-_NAMES = ("crawl", "overhead", "journal", "limits", "memory")
+_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory")
 
 
 def main() -> int:
@@ -40,6 +40,8 @@ def main() -> int:
             broken += crawl.main(arguments.secodadk_python.absolute()).broken
         if "overhead" in names:
             broken += overhead.main().broken
+        if "chain" in names:
+            broken += chain.main().broken
         if "journal" in names:
             broken += journal.main().broken
         if "limits" in names:

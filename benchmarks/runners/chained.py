@@ -1,6 +1,7 @@
 """The same GETs through the whole chain of layers and through bare aiohttp, in turn: what each costs this process.
 
-Usage: ``python -m benchmarks.runners.chained URL SUFFIX REQUESTS IN_FLIGHT ROUNDS``; paths are ``/schemas/<n><suffix>``.
+Usage: ``python -m benchmarks.runners.chained URL SUFFIX REQUESTS IN_FLIGHT ROUNDS``; what is asked for is
+``/schemas/<n><suffix>``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The source API of the crawl: a bare protocol that costs little, so that it is never what limits a crawl.
 
 ``/<latency in ms>/tables?count=N`` lists N tables, ``/<latency in ms>/tables/<n>`` is one with its columns, and
-``…/schemas/<n>`` and ``…/schemas/<n>/gzip`` are three with theirs, about 4 KB. Prints one line, ``{"port": …}``, once it
-serves.
+``…/schemas/<n>`` and ``…/schemas/<n>/gzip`` are three with theirs, about 4 KB. Prints one line, ``{"port": …}``, once
+it serves.
 """
 
 from __future__ import annotations

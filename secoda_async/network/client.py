@@ -356,12 +356,14 @@ class Client:
                 headers.setdefault("Content-Type", kind)
         except (ValueError, TypeError) as exc:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
-        options = _options(given) if given else DEFAULTS
-        if options.auth is UNSET:
-            if self._auth is not None and Origin.of(target) == self._origin:
-                options = options._replace(auth=self._auth)
-        elif options.auth is not None:
-            self._redact.add(options.auth.secrets)
+        auth: Auth | Unset | None = UNSET
+        if "auth" in given:
+            auth = as_auth(given["auth"])
+            if auth is not None:
+                self._redact.add(auth.secrets)
+        elif self._auth is not None and self._origin.has(target):
+            auth = self._auth
+        options = DEFAULTS if auth is UNSET and not given else _options(given, auth)
         return Request(method, target, headers, body, options)
 
     def lose(self, error: Exception, *, optional: bool) -> None:
@@ -400,12 +402,12 @@ class Client:
             self.lose(error, optional=True)
 
 
-def _options(given: BodyOptions) -> Options:
+def _options(given: BodyOptions, auth: Auth | Unset | None) -> Options:
     retry = given.get("retry", UNSET)
-    if retry is not None and not isinstance(retry, RetryPolicy | Unset):
+    if retry is not UNSET and retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry must be a RetryPolicy or None, not {retry!r}")
     verify: bool | str | Unset = given.get("verify", UNSET)
-    if not isinstance(verify, bool | str | Unset) or verify == "":
+    if verify is not UNSET and (not isinstance(verify, bool | str) or verify == ""):
         raise ConfigurationError(f"verify must be True, False or the path of a CA file as a string, not {verify!r}")
     timeout: Timeout | Unset = UNSET
     if "timeout" in given:
@@ -413,9 +415,6 @@ def _options(given: BodyOptions) -> Options:
     weight = given.get("weight", 1)
     if not isinstance(weight, int) or isinstance(weight, bool) or weight < 1:
         raise ConfigurationError(f"weight must be a whole number of 1 or more, not {weight!r}")
-    auth: Auth | Unset | None = UNSET
-    if "auth" in given:
-        auth = as_auth(given["auth"])
     return Options(
         timeout=timeout,
         retry=retry,

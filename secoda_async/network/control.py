@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Final, Protocol
 
 from typing_extensions import override
 
@@ -11,6 +11,8 @@ from secoda_async.counters import Pace
 from secoda_async.network.find_rate import FindRate
 from secoda_async.network.find_slots import FindSlots
 from secoda_async.network.trips import Outcome, Ticket
+
+_GOOD: Final = Outcome.GOOD  # each look at a member of an Enum costs as much as a call
 
 
 class Control(Protocol):
@@ -76,21 +78,22 @@ class Adaptive(Control):
     @override
     def end(self, now: float, ticket: Ticket | None, outcome: Outcome, in_flight: int) -> None:
         assert ticket is not None
-        if outcome is Outcome.GOOD:
-            probing = self._rate.probing
-            if self._rate.took(now, ticket):
-                self._slots.hold_below(now, self._rate.refused_in_flight, Outcome.REFUSED)
-            elif probing and not self._rate.probing:
-                self._slots.release()
-            if not self._rate.probing:
-                self._slots.answered(now, ticket, full=in_flight >= self.slots)
+        slots, rate = self._slots, self._rate
+        if outcome is _GOOD:
+            was_probing = rate.probing
+            if rate.took(now, ticket):
+                slots.hold_below(now, rate.refused_in_flight, Outcome.REFUSED)
+            elif was_probing and not rate.probing:
+                slots.release()
+            if not rate.probing:
+                slots.answered(now, ticket, full=in_flight >= self.slots)
         elif outcome is Outcome.REFUSED or outcome is Outcome.TOLD:
-            self._rate.refused(now, ticket, told=outcome is Outcome.TOLD)
+            rate.refused(now, ticket, told=outcome is Outcome.TOLD)
         elif outcome is Outcome.OVERLOADED:
-            if self._slots.is_one_of_several(ticket) or self._rate.probing:
-                self._rate.refused(now, ticket, told=False)
+            if slots.is_one_of_several(ticket) or rate.probing:
+                rate.refused(now, ticket, told=False)
         elif outcome is not Outcome.NEUTRAL:
-            self._slots.failed(now, ticket, outcome)
-        self._slots.ended(now, ticket.round)
-        self.slots = 1 if self._rate.probing else self._slots.number
-        self.not_before = self._rate.not_before
+            slots.failed(now, ticket, outcome)
+        slots.ended(now, ticket.round)
+        self.slots = 1 if rate.probing else slots.number
+        self.not_before = rate.not_before

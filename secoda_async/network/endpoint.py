@@ -71,13 +71,16 @@ class Endpoint(NamedTuple):
         """Whether a request of this host is meant."""
         if self.method is not None and self.method != method:
             return False
-        return self.path is None or _fits(self.path, url.raw_path.removeprefix("/").split("/"), open_end=self.open_end)
+        return self.path is None or _fits(self.path, url.raw_path.removeprefix("/"), open_end=self.open_end)
 
 
-def _fits(pattern: Sequence[str | None], raw_segments: Sequence[str], *, open_end: bool) -> bool:
-    if len(raw_segments) != len(pattern) and not (open_end and len(raw_segments) > len(pattern)):
+def _fits(pattern: Sequence[str | None], raw_path: str, *, open_end: bool) -> bool:
+    segments = raw_path.split("/")
+    if len(segments) != len(pattern) and not (open_end and len(segments) > len(pattern)):
         return False
-    segments = [unquote(segment) for segment in raw_segments]
-    if not _DOTS.isdisjoint(segments):  # what a server makes of them is its own affair
-        return False
-    return all(wanted is None or wanted == segment for wanted, segment in zip(pattern, segments, strict=False))
+    if "%" in raw_path:
+        segments = [unquote(segment) for segment in segments]
+    for wanted, segment in zip(pattern, segments, strict=False):
+        if wanted is not None and wanted != segment:
+            return False
+    return _DOTS.isdisjoint(segments)  # what a server makes of them is its own affair

@@ -35,7 +35,7 @@ class FindSlots:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._limit = float(pace.slots)
+        self._limit = float(max(1, pace.slots))
         self._most = float(MOST_SLOTS)
         self._fast = pace.slots == FIRST_SLOTS
         self._base = math.inf
@@ -58,7 +58,7 @@ class FindSlots:
 
     @property
     def number(self) -> int:
-        return max(1, int(self._limit))
+        return int(self._limit)
 
     def round_of(self, now: float, *, full: bool) -> Round:
         """The round of a request that leaves. ``full``: it takes the last slot, so more of them might help."""
@@ -75,13 +75,14 @@ class FindSlots:
         """Take note of a round trip."""
         if not ticket.fresh:  # else it is longer by what it takes to connect
             trip = now - ticket.left
-            ticket.round.timed += 1
-            ticket.round.total += trip
-            ticket.round.squares += trip * trip
-            self._recent.append(trip)
+            round_, recent = ticket.round, self._recent
+            round_.timed += 1
+            round_.total += trip
+            round_.squares += trip * trip
+            recent.append(trip)
             self._recent_sum += trip
-            while len(self._recent) > max(_LEAST_ROUND, self._limit / 4):
-                self._recent_sum -= self._recent.popleft()
+            while len(recent) > _LEAST_ROUND and len(recent) > self._limit / 4:
+                self._recent_sum -= recent.popleft()
         if self._fast and full and not self._is_growing():
             self._grow(now)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from typing_extensions import override
 from yarl import URL
 
 from secoda_async.errors import OriginError
 from secoda_async.network.endpoint import Endpoint
-from secoda_async.network.hosts import names_of, normal_host
+from secoda_async.network.hosts import ANY, names_of, normal_host
 from secoda_async.network.message import Layer, Request, Response, Transport
 
 _BELOW = "*."
@@ -46,24 +47,45 @@ class Origins(Layer):
         self._any_endpoint = endpoints is None
         self._enforced = enforced
         self._undeclared = undeclared
+        self._endpoints_of: dict[tuple[str | None, int | None], list[Endpoint]] = {}  # for hosts that are allowed
 
     @override
-    async def send(self, request: Request) -> Response:
-        if not self._all and not self._allows(request.url):
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        if self._all and self._any_endpoint:
+            return self._inner.send(request)
+        url, method = request.url, request.method
+        endpoints = self._endpoints_of.get((url.raw_host, url.port))
+        if endpoints is None:
+            endpoints = self._open(request)
+        if not self._any_endpoint:
+            for endpoint in endpoints:
+                if endpoint.matches_path(method, url):
+                    break
+            else:
+                self._note_undeclared(request)
+        return self._inner.send(request)
+
+    def _open(self, request: Request) -> list[Endpoint]:
+        """What is declared for a host that is allowed."""
+        url = request.url
+        if not self._all and not self._allows(url):
             allowed = ", ".join([*sorted(self._names), *(f"*{domain}" for domain in self._domains)]) or "none"
             raise OriginError(
                 f"{request} was not sent: its host is not among allowed_hosts ({allowed})", request=request
             )
-        if not self._any_endpoint and not any(one.matches(request.method, request.url) for one in self._endpoints):
-            if self._enforced:
-                raise OriginError(
-                    f"{request} was not sent: it is none of the {len(self._endpoints)} declared endpoints; add "
-                    f'"{_as_endpoint(request)}" to endpoints if it is meant',
-                    request=request,
-                )
-            if self._undeclared is not None:
-                self._undeclared(request)
-        return await self._inner.send(request)
+        endpoints = [one for one in self._endpoints if one.host == ANY or one.host in names_of(url)]
+        self._endpoints_of[url.raw_host, url.port] = endpoints
+        return endpoints
+
+    def _note_undeclared(self, request: Request) -> None:
+        if self._enforced:
+            raise OriginError(
+                f"{request} was not sent: it is none of the {len(self._endpoints)} declared endpoints; add "
+                f'"{_as_endpoint(request)}" to endpoints if it is meant',
+                request=request,
+            )
+        if self._undeclared is not None:
+            self._undeclared(request)
 
     def _allows(self, url: URL) -> bool:
         exact, host = names_of(url)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
@@ -30,12 +31,14 @@ class Redirect(Layer):
     """
 
     @override
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        # No coroutine of its own where there is nothing to do.
+        return self._followed(request) if request.options.follow_redirects else self._inner.send(request)
+
+    async def _followed(self, request: Request) -> Response:
         response = await self._inner.send(request)
         hops = 0
-        while (
-            request.options.follow_redirects and response.status_code in _REDIRECTS and "Location" in response.headers
-        ):
+        while response.status_code in _REDIRECTS and "Location" in response.headers:
             hops += 1
             if hops > _MOST_HOPS:
                 raise RedirectError(f"{request} was redirected more than {_MOST_HOPS} times", request=request)

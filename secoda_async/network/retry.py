@@ -23,7 +23,7 @@ from secoda_async.errors import (
 from secoda_async.network.message import Layer, Request, Response, Transport, status_error
 from secoda_async.network.rate_headers import asked_wait
 from secoda_async.redact import SafeLogger
-from secoda_async.settings import RetryPolicy, Unset
+from secoda_async.settings import UNSET, RetryPolicy
 
 REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
@@ -131,16 +131,21 @@ class Retry(Layer):
     @override
     async def send(self, request: Request) -> Response:
         policy = request.options.retry
-        if isinstance(policy, Unset):
+        if policy is UNSET:
             policy = self._default
         if policy is None:
             return await self._inner.send(request)
         attempt = 0
         while True:
             attempt += 1
-            outcome = await self._attempt(request)
-            if isinstance(outcome, Response) and outcome.status_code < 500 and outcome.status_code not in STATUSES:
-                return outcome
+            outcome: Response | TransportError
+            try:
+                outcome = await self._inner.send(request)
+            except TransportError as error:
+                outcome = error
+            else:
+                if outcome.status_code < 500 and outcome.status_code not in STATUSES:
+                    return outcome
             decision = decide(policy, request, outcome, attempt=attempt)
             if decision.wait is None:
                 if isinstance(outcome, Response):
@@ -151,12 +156,6 @@ class Retry(Layer):
                     outcome.args = (f"{outcome}{decision.reason}",)
                 raise outcome
             await self._back_off(request, outcome, attempt, decision.wait)
-
-    async def _attempt(self, request: Request) -> Response | TransportError:
-        try:
-            return await self._inner.send(request)
-        except TransportError as error:
-            return error
 
     async def _back_off(self, request: Request, outcome: Response | TransportError, attempt: int, wait: float) -> None:
         if isinstance(outcome, Response):

@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 
 from secoda_async.counters import Traffic
@@ -32,6 +32,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
 )
 from secoda_async.network.addresses import AddressRules, Lookup
+from secoda_async.network.deadlines import Deadlines
 from secoda_async.network.decode_body import (
     ACCEPTED,
     PIECE,
@@ -42,10 +43,10 @@ from secoda_async.network.decode_body import (
 )
 from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.origin import Origin
-from secoda_async.network.proxies import Proxies
+from secoda_async.network.proxies import Proxies, Proxy
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.tls import Cert, Contexts
-from secoda_async.settings import Timeout, Unset
+from secoda_async.settings import UNSET, Timeout
 
 # Most specific first: an aiohttp error is often several of these at once.
 _TRANSLATION: Final[tuple[tuple[tuple[type[BaseException], ...], type[RequestError], str], ...]] = (
@@ -128,7 +129,8 @@ class AiohttpTransport(Transport):
         self._passed: set[str] = set()  # hosts that are no address that is refused
         self._resolver = _Resolver(self._addresses, lookup)
         self._timeout = timeout
-        self._aiohttp_timeout = _as_client_timeout(timeout)
+        self._aiohttp_timeout = _as_client_timeout(timeout, is_all=False)
+        self._deadlines = Deadlines()
         self._max_body = max_body
         self._traffic = traffic
         self._contexts = Contexts(cert)
@@ -147,34 +149,33 @@ class AiohttpTransport(Transport):
         self._session._retry_connection = False
 
     @override
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         options = request.options
         if request.url.raw_host not in self._passed:
             self._check_host(request)
         timeout, client_timeout = self._timeout, self._aiohttp_timeout
-        if not isinstance(options.timeout, Unset):
-            timeout, client_timeout = options.timeout, _as_client_timeout(options.timeout)
-        verify = self._verify if isinstance(options.verify, Unset) else options.verify
-        with_cert = self._cert_origin is not None and Origin.of(request.url) == self._cert_origin
+        if options.timeout is not UNSET or request.stream:
+            timeout = timeout if options.timeout is UNSET else options.timeout
+            client_timeout = _as_client_timeout(timeout, is_all=request.stream)
+        return self._exchange(request, timeout, client_timeout)
+
+    async def _exchange(self, request: Request, times: Timeout, client_timeout: aiohttp.ClientTimeout) -> Response:
+        verify = self._verify if request.options.verify is UNSET else request.options.verify
+        with_cert = self._cert_origin is not None and self._cert_origin.has(request.url)
         tls: bool | ssl.SSLContext
-        if isinstance(verify, bool) and not with_cert:
-            tls = verify
-        else:
+        if isinstance(verify, str) or with_cert:
             tls = await self._contexts.of(verify, with_cert=with_cert)
-        headers = request.headers
-        proxy = None if self._proxies is None else self._proxies.of(request.url)
-        if proxy is not None and proxy.headers and request.url.scheme == "http":
-            headers = CIMultiDict(headers)  # which the proxy takes out; of a tunnel's it sees none
-            headers.update(proxy.headers)
-        data: bytes | AsyncIterator[bytes] | None
-        if request.body is None or isinstance(request.body, bytes):
-            data = request.body
         else:
-            headers = CIMultiDict(headers)
-            headers["Content-Length"] = str(request.body.length)
-            data = request.body.open()
+            tls = verify
+        proxy = None if self._proxies is None else self._proxies.of(request.url)
+        data: bytes | AsyncIterator[bytes] | None
+        if proxy is None and (request.body is None or isinstance(request.body, bytes)):
+            headers, data = request.headers, request.body
+        else:
+            headers, data = _opened(request, proxy)
         self._traffic.attempts += 1
         started = self._loop.time()
+        attempt = None if request.stream else self._deadlines.begin(times.total)
         try:
             reply = await self._session.request(
                 request.method,
@@ -190,19 +191,21 @@ class AiohttpTransport(Transport):
                 skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
             )
             if request.stream and 200 <= reply.status < 300:
-                return self._streamed(request, reply, timeout, self._loop.time() - started)
-            try:
-                content = await self._read(request, reply)
-            except BaseException:
-                reply.close()
-                raise
-            await reply.release()
+                return self._streamed(request, reply, times, self._loop.time() - started)
+            content = await self._read(request, reply)
         except RequestError:  # some are of the kinds below, too
             raise
+        except asyncio.CancelledError:
+            if attempt is None or not attempt.was_late():
+                raise
+            raise _translate(TimeoutError(), request, times) from None
         except _RefusedError as exc:
             raise _address_error(request, str(exc)) from None
         except _FAULTS as exc:
-            raise _translate(exc, request, timeout) from _shown_cause(exc)
+            raise _translate(exc, request, times) from _shown_cause(exc)
+        finally:
+            if attempt is not None:
+                attempt.end()
         self._traffic.statuses[reply.status] += 1
         self._traffic.bytes_received += len(content)
         return Response(
@@ -211,6 +214,7 @@ class AiohttpTransport(Transport):
 
     @override
     async def aclose(self) -> None:
+        self._deadlines.close()
         await self._session.close()
         await self._resolver.close()
 
@@ -227,22 +231,31 @@ class AiohttpTransport(Transport):
     async def _read(self, request: Request, reply: aiohttp.ClientResponse) -> bytes:
         """The decoded body, read in pieces under a cap: a small gzip body can decode to half a gigabyte."""
         stream = reply.content
-        decoder = _decoder(request, reply)
         pieces: list[bytes] = []
         size = 0
-        while data := await stream.readany():
-            for piece in (data,) if decoder is None else decoder.feed(data):
-                size += len(piece)
-                if size > self._max_body:
-                    raise BodyTooLargeError(
-                        f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is meant",
-                        request=request,
-                    )
-                pieces.append(piece)
-                if decoder is not None and len(piece) == PIECE:
-                    await asyncio.sleep(0)  # what was read at once may decode to a thousand pieces
-        if decoder is not None:
-            decoder.finish()
+        try:
+            decoder = _decoder(request, reply)
+            while data := await stream.readany():
+                for piece in (data,) if decoder is None else decoder.feed(data):
+                    size += len(piece)
+                    if size > self._max_body:
+                        raise BodyTooLargeError(
+                            f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is "
+                            "meant",
+                            request=request,
+                        )
+                    pieces.append(piece)
+                    if decoder is not None and len(piece) == PIECE:
+                        await asyncio.sleep(0)  # what was read at once may decode to a thousand pieces
+                if stream.at_eof() and stream.exception() is None:
+                    break  # most bodies come in one piece, and an await costs
+            if decoder is not None:
+                decoder.finish()
+        except BaseException:
+            reply.close()
+            raise
+        if reply.connection is not None:  # the end of most bodies gives it back
+            await reply.release()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _streamed(
@@ -364,8 +377,24 @@ def _decoder(request: Request, reply: aiohttp.ClientResponse) -> Decoder | None:
         ) from None
 
 
-def _as_client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=timeout.total, connect=timeout.connect, sock_read=timeout.read)
+def _opened(
+    request: Request, proxy: Proxy | None
+) -> tuple[CIMultiDictProxy[str] | CIMultiDict[str], bytes | AsyncIterator[bytes] | None]:
+    """Headers and body as they go out, where they are not those of the request."""
+    body = request.body
+    headers = CIMultiDict(request.headers)
+    if proxy is not None and proxy.headers and request.url.scheme == "http":
+        headers.update(proxy.headers)  # which the proxy takes out; of a tunnel's it sees none
+    if body is None or isinstance(body, bytes):
+        return headers, body
+    headers["Content-Length"] = str(body.length)
+    return headers, body.open()
+
+
+def _as_client_timeout(timeout: Timeout, *, is_all: bool) -> aiohttp.ClientTimeout:
+    """``is_all``: aiohttp counts the whole time, too, which goes on while the caller reads the body."""
+    total = timeout.total if is_all else None
+    return aiohttp.ClientTimeout(total=total, connect=timeout.connect, sock_read=timeout.read)
 
 
 def _cause(exc: BaseException) -> str:

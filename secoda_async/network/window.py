@@ -48,4 +48,4 @@ class Window:
         else:
             self._grants.extend([now] * weight)
         if self._is_spread:
-            self._empty_at = (now if now > self._empty_at else self._empty_at) + weight * self._interval
+            self._empty_at = max(self._empty_at, now) + weight * self._interval
