@@ -19,7 +19,7 @@ import orjson
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
-_PACKAGES: Final = ("secoda-async", "aiohttp", "uvloop", "orjson", "pydantic", "anyio")
+_PACKAGES: Final = ("secoda-async", "aiohttp", "uvloop", "orjson", "pydantic", "anyio", "aiolimiter")
 _PATIENCE: Final = 170.0  # seconds for one process
 
 
