@@ -23,7 +23,7 @@ COMMAND = str(Path(sys.executable).with_name("secoda-async"))
 SOURCE = """
 import asyncio
 import json
-from secoda_async import Input, Resource, RetryPolicy, SecodaIntegration
+from secoda_async import Input, RateLimit, Resource, RetryPolicy, SecodaIntegration
 
 
 class Tables(SecodaIntegration):
@@ -50,6 +50,10 @@ class Strays(Tables):
     async def extract(self) -> None:
         await super().extract()
         await self.http_get("/users")
+
+
+class NoSuchHost(Tables):
+    rate_limits = {"http://x": RateLimit(1)}
 
 
 class Swallows(Tables):
@@ -221,6 +225,7 @@ async def test_losses_that_are_allowed_are_exit_status_6_and_said(source: Path, 
         ("BugInALibrary", 1, ["JSONDecodeError", "extract at", "source.py:"]),
         ("NotAsync", 2, ["async def extract"]),
         ("NoExtract", 2, ["NoExtract", "extract()"]),
+        ("NoSuchHost", 2, ["rate_limits: 'http://x' is no host; use a host, host:port", "without http://"]),
         ("Other", 2, ["Other", "no subclass of secoda_async.SecodaIntegration"]),
         ("Nowhere", 2, ["no class Nowhere", "Tables"]),
         ("no class", 2, ["MODULE:CLASS"]),
@@ -233,6 +238,7 @@ async def test_what_is_wrong_with_the_integration_is_one_message(
     assert (found, out) == (status, "")
     for words in says:
         assert words in one_message(errors)
+    assert errors.splitlines()[-1].startswith("error: "), "nothing follows it"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def normal_host(name: object, *, setting: str, also: str) -> str:
 
     The error names the ``setting``, and what it ``also`` takes.
     """
-    message = f"{setting}: {name!r} is no host; use a host, host:port or {also}, without scheme and path"
+    message = f"{setting}: {name!r} is no host; use a host, host:port or {also}, without http://"
     if not isinstance(name, str) or not name or any(c in "/?#@*" or c.isspace() for c in name):
         raise ConfigurationError(message)
     try:

@@ -393,7 +393,10 @@ def status_error(response: Response, *, after: str = "") -> StatusError:
     request = response.request
     kind = response.headers.get("Content-Type", "").lower()
     reason = ""
-    if response.content and ("json" in kind or "text/plain" in kind):
+    location = response.headers.get("Location")
+    if response.is_redirect and location and not request.options.follow_redirects:
+        reason = f" to {location[:_CLIP]!r}; follow_redirects=True goes there"
+    elif response.content and ("json" in kind or "text/plain" in kind):
         reason = f": {clip(response)}"
     status = f"{response.status_code} {response.reason_phrase}".strip()
     return StatusError(f"{request} answered {status}{after}{reason}", response=response)

@@ -101,4 +101,4 @@ def _as_endpoint(request: Request) -> str:
 
 
 def _normal(name: object) -> str:
-    return normal_host(name, setting="allowed_hosts", also="*.domain")
+    return normal_host(name, setting="allowed_hosts", also="*.domain, without a path")

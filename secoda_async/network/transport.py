@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import cached_property
 from typing import Any, Final
 
 import aiohttp
@@ -136,17 +137,7 @@ class AiohttpTransport(Transport):
         self._contexts = Contexts(cert)
         self._verify = verify
         self._loop = asyncio.get_running_loop()
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, resolver=self._resolver),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": user_agent, "Accept-Encoding": ACCEPTED},
-            auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
-            max_line_size=_MAX_HEADER,
-            max_field_size=_MAX_HEADER,
-            read_bufsize=2**18,
-        )
-        # aiohttp repeats a request by itself where a kept connection was closed; that would pass no rate limit.
-        self._session._retry_connection = False
+        self._user_agent = user_agent
 
     @override
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
@@ -212,10 +203,27 @@ class AiohttpTransport(Transport):
             request, reply.status, headers=reply.headers, content=content, elapsed=self._loop.time() - started
         )
 
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        """The pool, made when it is needed: one that is never closed would be complained of."""
+        session = aiohttp.ClientSession(
+            connector=_Connector(limit=0, resolver=self._resolver),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
+            auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
+            read_bufsize=2**18,
+        )
+        # aiohttp repeats a request by itself where a kept connection was closed; that would pass no rate limit.
+        session._retry_connection = False
+        return session
+
     @override
     async def aclose(self) -> None:
         self._deadlines.close()
-        await self._session.close()
+        if "_session" in self.__dict__:
+            await self._session.close()
         await self._resolver.close()
 
     def _check_host(self, request: Request) -> None:

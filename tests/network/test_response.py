@@ -370,3 +370,11 @@ def test_neither_a_request_nor_a_response_shows_headers_or_body() -> None:
 def test_the_repr_of_a_request_shows_no_value_that_its_name_calls_secret() -> None:
     request = Request("GET", URL("https://u:p4ss@x.example/y?api_key=k3y&page_token=2&q=1"))
     assert repr(request) == "<Request [GET https://[redacted]@x.example/y?api_key=[redacted]&page_token=2&q=1]>"
+
+
+def test_a_redirect_that_is_not_followed_says_where_to_and_how() -> None:
+    moved = answer(status=302, headers={"Location": "/there"})
+    with pytest.raises(StatusError, match=r"answered 302 Found to '/there'; follow_redirects=True goes there$"):
+        moved.raise_for_status()
+    with pytest.raises(StatusError, match=r"answered 304 Not Modified$"):
+        answer(status=304).raise_for_status()
