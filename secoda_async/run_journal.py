@@ -15,7 +15,7 @@ from secoda_async.errors import ConfigurationError, OutputError, SpoolError
 from secoda_async.network.journal import Journals
 from secoda_async.network.journal_file import JournalFile
 from secoda_async.settings import Settings
-from secoda_async.spool import State
+from secoda_async.spool import State, resolve_state_dir
 
 LAST: Final = "last"
 _NAME: Final = "journal"
@@ -90,6 +90,11 @@ class RunJournal:
             file.close()
             if not self._kept:
                 file.path.unlink(missing_ok=True)
+
+
+def keeps_journal(settings: Settings, run: str) -> bool:
+    """Whether a run has left a journal, so that another can continue it."""
+    return bool(run) and (resolve_state_dir(settings.state_dir) / "runs" / run / _NAME).is_file()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command line: each way a run can end is one plain message and one exit status."""
 
 import os
+import re
 import shlex
 import signal
 import ssl
@@ -204,6 +205,20 @@ async def test_a_source_that_fails_for_good_is_exit_status_1_and_nothing_is_uplo
         )
         assert (status, workspace.syncs(integration_id)) == (1, [])
         assert "geheimes-token" not in errors
+
+
+async def test_a_failed_run_that_kept_a_journal_says_how_to_continue_it(source: Path, url: str) -> None:
+    arguments = ("run", f"{source}:Fails", "--credential", f"base_url={url}", "--credential", "token=geheim")
+    _, _, errors = await command(*arguments)
+    assert "--resume" not in errors
+    status, _, errors = await command(*arguments, "--resumable")
+    assert status == 1
+    [how] = re.findall(r"^--resume (\S+) continues this run$", errors, re.MULTILINE)
+    status, _, errors = await command(*arguments, "--resume", how)
+    assert (status, "20 from a journal" in errors) == (1, True)
+    assert re.search(r"^--resume \S+ continues this run$", errors, re.MULTILINE)
+    status, _, errors = await command(*arguments, "--resume", "nowhere")
+    assert (status, "continues" in errors) == (2, False)
 
 
 async def test_losses_that_are_allowed_are_exit_status_6_and_said(source: Path, url: str, tmp_path: Path) -> None:

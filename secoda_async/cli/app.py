@@ -20,6 +20,7 @@ from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, Status
+from secoda_async.run_journal import keeps_journal
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import DEFAULT_BASE_URL, SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
@@ -169,6 +170,9 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     if failure is not None:
         delivery = integration.report.delivery if integration.report is not None else Delivery.NOTHING
         show_error(failure, console, redact, debug=debug, delivery=delivery)
+        run_id = integration.report.run if integration.report is not None else ""
+        if delivery is not Delivery.DELIVERED and keeps_journal(integration.settings, run_id):
+            console.print(f"--resume {run_id} continues this run", highlight=False, soft_wrap=True)
         raise typer.Exit(exit_status(failure))
     if integration.report is not None and integration.report.status is Status.DEGRADED:
         raise typer.Exit(ExitStatus.DEGRADED)
