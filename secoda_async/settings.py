@@ -169,6 +169,8 @@ class Input:
 class Settings:
     """Everything a run can be given; each is a keyword of the integration's constructor and a class attribute.
 
+    Usage: ``Cluvio(credentials=…, concurrency=20, timeout=Timeout(total=300))``, or ``concurrency = 20`` in the class.
+
     Raises ConfigurationError where a value is out of range.
     """
 

@@ -1,6 +1,8 @@
 """What is public is what `__all__` says, and nothing leaks beside it."""
 
+import re
 import types
+from pathlib import Path
 
 import secoda_async
 import secoda_async.testing
@@ -25,3 +27,10 @@ def test_every_public_name_has_a_docstring_of_its_own() -> None:
             if isinstance(value, type):
                 assert value.__doc__, name
                 assert value.__doc__ != getattr(value.__bases__[0], "__doc__", None), name
+
+
+def test_every_class_that_the_readme_names_is_public() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    classes = set(re.findall(r"`([A-Z]+[a-z]\w*[A-Z]\w*)[`(]", text))
+    assert len(classes) > 20
+    assert classes <= {*secoda_async.__all__, *secoda_async.testing.__all__}

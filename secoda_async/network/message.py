@@ -36,7 +36,7 @@ NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 
 
 class BodySource(Protocol):
-    """A body that is read while it is sent, and opened anew for each attempt."""
+    """A body that is read while it is sent, and opened anew for each attempt: what a transport may be given."""
 
     @property
     def length(self) -> int:
@@ -47,7 +47,19 @@ class BodySource(Protocol):
 
 
 class Auth(abc.ABC):
-    """A way to prove who asks. Subclass it for one that is not here: ``sign`` is all that must be written."""
+    """A way to prove who asks. Subclass it for one that is not here: ``sign`` is all that must be written.
+
+    Usage::
+
+        class HMACAuth(Auth):
+            def __init__(self, key: bytes) -> None:
+                self.key = key
+
+            def sign(self, request: Request) -> Request:
+                headers = CIMultiDict(request.headers)
+                headers["X-Signature"] = hmac.digest(self.key, str(request.url).encode(), "sha256").hex()
+                return request._replace(headers=headers)
+    """
 
     @abc.abstractmethod
     def sign(self, request: Request) -> Request:
@@ -98,7 +110,11 @@ class Request(NamedTuple):
 
 
 class Transport(Protocol):
-    """Whatever answers a request: each layer is one around the next, the innermost speaks to the network."""
+    """Whatever answers a request: each layer is one around the next, the innermost speaks to the network.
+
+    Usage: write both methods, and give it as ``transport=`` of an integration, in place of the network; limits, retries
+    and the journal stand above it. To change only what passes, subclass `Layer`.
+    """
 
     async def send(self, request: Request) -> Response:
         """The answer. Raises RequestError where there is none."""
@@ -108,7 +124,17 @@ class Transport(Protocol):
 
 
 class Layer(Transport, abc.ABC):
-    """A transport around another one, which it closes."""
+    """A transport around another one, which it closes.
+
+    Usage::
+
+        class Slow(Layer):
+            async def send(self, request: Request) -> Response:
+                await asyncio.sleep(0.1)
+                return await self._inner.send(request)
+
+        Cluvio(credentials=…, transport=Slow(ReplayTransport("cluvio.journal"))).start()
+    """
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner

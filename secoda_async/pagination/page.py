@@ -21,7 +21,7 @@ _FLAGS: Final = {True: True, False: False, None: False, "true": True, "false": F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """How the request of a page differs from the caller's own."""
+    """How the request of a page differs from the caller's own: ``Ask(params={"page": 2})``."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     """Set in the query."""
@@ -78,7 +78,10 @@ def ask(place: str, values: Mapping[str, Any], *, at: int = 0, expected: int = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One answer, as a pager sees it."""
+    """One answer, as a pager sees it.
+
+    Usage, in a `Pager` of one's own: ``return Ask(params={"from": page.find("meta.next")}) if page.items else None``.
+    """
 
     number: int
     """From 1 on, in the order of the listing."""
