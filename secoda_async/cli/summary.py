@@ -59,9 +59,9 @@ def _changed_paces(source: TrafficReport) -> list[tuple[str, PaceReport]]:
 
 def _pace_text(host: str, pace: PaceReport) -> str:
     rate = f", {pace.rate:,.1f} a second" if pace.rate is not None else ""
-    causes = ", ".join(f"{count:,} for {cause}" for cause, count in pace.cut.items())
-    lowered = f", lowered {sum(pace.cut.values()):,} times: {causes}" if causes else ""
-    return f"{host}: {pace.slots:,} at once{rate}; raised {pace.raised:,} times{lowered}"
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in pace.cut.items())
+    lowered = f", lowered {sum(pace.cut.values()):,} ({causes})" if causes else ""
+    return f"{host}: {pace.slots:,} at once{rate}; times raised {pace.raised:,}{lowered}"
 
 
 def _show_rest(console: Console, what: str, count: int) -> None:
