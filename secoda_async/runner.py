@@ -225,7 +225,10 @@ class Run:
         for sentence in await stop_stragglers(self):
             self.findings.lose(sentence)
         if forgotten := self.client.never_awaited:
-            self.findings.lose(f"{forgotten} http_* calls were never awaited, so nothing was sent; write `await`")
+            self.findings.lose(
+                f"{forgotten} http_* calls were never awaited, or cancelled before they began, so nothing was sent; "
+                "write `await`"
+            )
 
     @staticmethod
     def lose_task(run: object, sentence: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
 
 from secoda_async.network.message import Request, Response
 from secoda_async.redact import MASK, Redactor, without_paging
@@ -83,28 +83,27 @@ class AnswerRedactor:
         """The answer's headers and body without credentials."""
         found: set[str] = set()
         sign_in = _signs_in(request)
-        own = request.url.raw_query_string.split("&")  # what was sent along is not the place of the next page
-        headers, secret = self._headers(response, found, own)
-        content, changed = self._content(response, found, own, whole=sign_in)
+        headers, secret = self._headers(response, found, request)
+        content, changed = self._content(response, found, request, whole=sign_in)
         self._redact.learn(value for value in found if sign_in or _LEARNED.fullmatch(value))
         return Clean(headers, content, secret or changed or sign_in)
 
     def head(self, request: Request, response: Response) -> Clean:
         """As `clean`, for an answer whose body is read piece by piece."""
         found: set[str] = set()
-        headers, secret = self._headers(response, found, ())
+        headers, secret = self._headers(response, found, None)
         self._redact.learn(value for value in found if _LEARNED.fullmatch(value))
         return Clean(headers, b"", secret or _signs_in(request))
 
-    def text(self, text: str, found: set[str] | None = None, own: Sequence[str] | None = None) -> str:
+    def text(self, text: str, found: set[str] | None = None, asked: Request | None = None) -> str:
         """A text without credentials; those that nobody knew are added to ``found``.
 
-        With ``own``, the parameters of the request, the tokens of next pages are left.
+        With the request that was ``asked``, the tokens of next pages are left.
         """
         found = set() if found is None else found
         text = self._redact.mask_known(text)
         if _may_name_a_credential(text.lower()):
-            text = _mask_names(text, found, frozenset() if own is None else _page_tokens(text).difference(own))
+            text = _mask_names(text, found, frozenset() if asked is None else _page_tokens(text, asked))
         if "eyJ" in text:
             text = _JWT.sub(lambda match: _take(match[0], found), text)
         if "://" in text and "@" in text:
@@ -121,7 +120,9 @@ class AnswerRedactor:
             for text in (content.decode("latin-1"), content.replace(b"\0", b"").decode("latin-1"))
         )
 
-    def _headers(self, response: Response, found: set[str], own: Sequence[str]) -> tuple[list[tuple[str, str]], bool]:
+    def _headers(
+        self, response: Response, found: set[str], asked: Request | None
+    ) -> tuple[list[tuple[str, str]], bool]:
         pairs = list(response.headers.items())
         secret = False
         for index, (name, value) in enumerate(pairs):
@@ -138,13 +139,13 @@ class AnswerRedactor:
                 continue
             pairs[index] = (name, clean)
         together = "\n".join(f"{name}: {value}" for name, value in pairs)
-        if self.text(together, own=own) != together:
-            pairs = [(name, self.text(value, found, own)) for name, value in pairs]
+        if self.text(together, asked=asked) != together:
+            pairs = [(name, self.text(value, found, asked)) for name, value in pairs]
             secret = True
         return pairs, secret
 
     def _content(
-        self, response: Response, found: set[str], own: Sequence[str], *, whole: bool
+        self, response: Response, found: set[str], asked: Request, *, whole: bool
     ) -> tuple[bytes | None, bool]:
         content = response.content
         if not content:
@@ -152,7 +153,7 @@ class AnswerRedactor:
         text, charset = _decoded(content, response.encoding)
         if "\0" in text:  # no text, whatever it decodes to
             return (content, False) if self.is_clean_binary(content) else (None, True)
-        clean = self.text(text, found, own)
+        clean = self.text(text, found, asked)
         if whole and response.is_success and not text.lstrip().startswith(("{", "[", "<")):
             found.add(text.strip())  # a sign-in that answers with the bare token
             clean = MASK
@@ -254,12 +255,15 @@ def _take(value: str, found: set[str]) -> str:
     return MASK
 
 
-def _page_tokens(text: str) -> frozenset[str]:
-    """The ``token=…`` of every link to a next page."""
+def _page_tokens(text: str, asked: Request) -> frozenset[str]:
+    """The ``token=…`` of every link to a next page; what was sent along itself is the place of none."""
     if "token=" not in text:
         return frozenset()
     links = (match["url"] or match["target"] for match in _NEXT_LINK.finditer(text))
-    return frozenset(token for link in links for token in _PAGE_TOKEN.findall(link))
+    tokens = {token for link in links for token in _PAGE_TOKEN.findall(link)}
+    sent = {unquote_plus(pair.partition("=")[2]) for pair in asked.url.raw_query_string.split("&")}
+    sent.update(value.removeprefix("Bearer ") for value in asked.headers.values())
+    return frozenset(token for token in tokens if unquote_plus(token.partition("=")[2]) not in sent)
 
 
 def _mask_names(text: str, found: set[str], page_tokens: frozenset[str]) -> str:

@@ -99,8 +99,19 @@ def test_the_place_of_the_next_page_stands_in_a_link_header_too() -> None:
     assert not clean(headers={"Link": '<http://x/a?token=p2>; rel="last next"'}).secret
 
 
-def test_a_token_that_was_sent_along_is_not_the_place_of_the_next_page() -> None:
-    made = clean('{"next": "http://x/a?token=abc&page=2"}', url="http://x/a?token=abc")
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("http://x/a?token=a%20b/c", {}),
+        ("http://x/a?session=a+b%2Fc", {}),
+        ("http://x/a", {"X-Session": "a b/c"}),
+        ("http://x/a", {"Authorization": "Bearer a b/c"}),
+    ],
+)
+def test_a_token_that_was_sent_along_is_not_the_place_of_the_next_page(url: str, headers: dict[str, str]) -> None:
+    request = Request("GET", URL(url, encoded=True), CIMultiDict(headers))
+    response = Response(request, 200, content=b'{"next": "http://x/a?token=a%20b%2Fc&page=2"}')
+    made = AnswerRedactor(Redactor()).clean(request, response)
     assert made == Clean([], f'{{"next": "http://x/a?token={MASK}&page=2"}}'.encode(), secret=True)
 
 
