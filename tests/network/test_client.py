@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,48 +26,25 @@ from secoda_async.findings import Findings
 from secoda_async.integration import SecodaIntegration
 from secoda_async.network.auth import BasicAuth, BearerAuth
 from secoda_async.network.client import Client
-from secoda_async.network.message import Request, Response, Transport
+from secoda_async.network.message import Response, Transport
 from secoda_async.redact import MASK, Redactor
 from secoda_async.report import RunReport
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
+from tests.network.fake_transport import FakeTransport
 from tests.network.raw_server import Exchange, RawServer, raw_server
 from tests.server import serve
 
 BASE = "http://api.example/v1"
 
 
-@dataclass
-class Fake(Transport):
-    """Answers what it is told to, and remembers what it was asked."""
-
-    answer: Callable[[Request], Response | Exception] = lambda request: Response(request, 200)
-    asked: list[Request] = field(default_factory=list)
-    closed: int = 0
-    hold: asyncio.Event | None = None
-
-    @override
-    async def send(self, request: Request) -> Response:
-        self.asked.append(request)
-        if self.hold is not None:
-            await self.hold.wait()
-        answer = self.answer(request)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    @override
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-def answering(status: int, content: bytes = b"", kind: str = "application/json") -> Fake:
+def answering(status: int, content: bytes = b"", kind: str = "application/json") -> FakeTransport:
     headers = CIMultiDictProxy(CIMultiDict({"Content-Type": kind}))
-    return Fake(lambda request: Response(request, status, headers=headers, content=content))
+    return FakeTransport(lambda request: Response(request, status, headers=headers, content=content))
 
 
-def breaking() -> Fake:
-    return Fake(lambda request: BrokenExchangeError(f"{request} failed: s3cr3t", request=request))
+def breaking() -> FakeTransport:
+    return FakeTransport(lambda request: BrokenExchangeError(f"{request} failed: s3cr3t", request=request))
 
 
 class Made:
@@ -101,7 +77,7 @@ async def to_raw_server(**settings: Any) -> AsyncIterator[tuple[RawServer, Made]
 
 
 async def test_a_relative_url_is_appended_and_an_absolute_one_stands() -> None:
-    fake = Fake()
+    fake = FakeTransport()
     made = Made(fake)
     for url in ("/tables", "tables", "http://other.example/x", httpx.URL("http://other.example/y")):
         await made.request("GET", url)
@@ -147,7 +123,7 @@ async def test_nothing_in_url_or_params_ends_the_request_line(injected: str) -> 
 
 
 async def test_params_are_added_to_the_query_of_the_url() -> None:
-    fake = Fake()
+    fake = FakeTransport()
     await Made(fake).request("GET", "/x?a=%2F", params={"b": [1, True], "c": None})
     assert str(fake.asked[0].url) == f"{BASE}/x?a=%2F&b=1&b=true&c="
 
@@ -212,7 +188,7 @@ async def test_a_default_auth_is_used_unless_the_request_chooses() -> None:
     "auth", ["user:pass", 5, ("user",), ("a", "b", "c"), httpx.DigestAuth("user", "s3cr3t"), object()]
 )
 async def test_what_is_no_auth_is_refused_without_showing_it(auth: Any) -> None:
-    made = Made(Fake())
+    made = Made(FakeTransport())
     with pytest.raises(ConfigurationError, match="auth must be an Auth such as BearerAuth") as caught:
         await made.request("GET", auth=auth)
     assert "pass" not in str(caught.value).removeprefix("auth must be BasicAuth(username, password)")
@@ -246,7 +222,7 @@ BAD_REQUESTS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
 async def test_a_request_that_cannot_be_sent_is_refused_and_is_a_loss(
     url: Any, options: dict[str, Any], kind: type[Exception], says: str
 ) -> None:
-    fake = Fake()
+    fake = FakeTransport()
     made = Made(fake)
     with pytest.raises(kind, match=says):
         await made.request("POST", url, **options)
@@ -274,7 +250,7 @@ async def test_a_status_that_remains_is_a_loss(status: int) -> None:
 
 
 @pytest.mark.parametrize("transport", [breaking, lambda: answering(500)])
-async def test_an_optional_request_that_fails_raises_and_is_a_finding(transport: Callable[[], Fake]) -> None:
+async def test_an_optional_request_that_fails_raises_and_is_a_finding(transport: Callable[[], FakeTransport]) -> None:
     made = Made(transport())
     with pytest.raises(RequestError) as caught:
         await made.request("GET", optional=True)
@@ -322,7 +298,7 @@ async def test_a_secret_that_an_excerpt_cuts_in_half_is_masked_too() -> None:
 async def test_a_cancelled_request_is_a_loss_if_the_run_goes_on_unless_it_was_given_up_or_optional(
     gave_up: bool, optional: bool
 ) -> None:
-    made = Made(Fake(hold=asyncio.Event()), gave_up=gave_up)
+    made = Made(FakeTransport(hold=asyncio.Event()), gave_up=gave_up)
     task = asyncio.ensure_future(made.request("GET", "/x?q=s3cr3t", optional=optional))
     await asyncio.sleep(0)
     assert made.traffic.in_flight == 1
@@ -338,7 +314,7 @@ async def test_a_cancelled_request_is_a_loss_if_the_run_goes_on_unless_it_was_gi
 
 
 async def test_a_transport_that_raises_what_it_should_not_loses_data_too() -> None:
-    made = Made(Fake(lambda _: KeyError("own")))
+    made = Made(FakeTransport(lambda _: KeyError("own")))
     with pytest.raises(KeyError):
         await made.request("GET")
     made.findings.lose_cancelled()
@@ -347,7 +323,7 @@ async def test_a_transport_that_raises_what_it_should_not_loses_data_too() -> No
 
 async def test_several_requests_at_once_share_the_slots_and_are_all_counted() -> None:
     hold = asyncio.Event()
-    fake = Fake(hold=hold)
+    fake = FakeTransport(hold=hold)
     made = Made(fake, concurrency=3)
     tasks = [asyncio.ensure_future(made.request("GET", f"/{number}")) for number in range(10)]
     for _ in range(5):
@@ -411,14 +387,14 @@ async def test_a_requests_own_time_out_and_retries_reach_the_layers() -> None:
 
 
 async def test_closing_the_client_closes_the_transport() -> None:
-    fake = Fake()
+    fake = FakeTransport()
     async with Made(fake).client as client:
         await client.request("GET", "/x")
     assert fake.closed == 1
 
 
 async def test_limits_that_no_request_matched_are_known() -> None:
-    made = Made(Fake(), rate_limits={"api.example": RateLimit(9), "api.exmaple": RateLimit(9)})
+    made = Made(FakeTransport(), rate_limits={"api.example": RateLimit(9), "api.exmaple": RateLimit(9)})
     await made.request("GET")
     assert list(made.client.unmatched_limits) == ["api.exmaple"]
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
-from typing_extensions import override
 from yarl import URL
 
 from secoda_async.counters import Traffic
@@ -21,26 +20,9 @@ from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.redact import MASK, Redactor
+from tests.network.fake_transport import Answer, FakeTransport
 
 T = TypeVar("T")
-Answer = Callable[[Request], Response | Exception]
-
-
-class Fake(Transport):
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.asked: list[Request] = []
-        self.hold: asyncio.Event | None = None
-
-    @override
-    async def send(self, request: Request) -> Response:
-        self.asked.append(request)
-        if self.hold is not None:
-            await self.hold.wait()
-        answer = self.answer(request)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
 
 def get(path: str = "/a", *, stream: bool = False) -> Request:
@@ -56,7 +38,7 @@ class Made:
 
     def __init__(self, file: JournalFile, answer: Answer) -> None:
         self.file = file
-        self.inner = Fake(answer)
+        self.inner = FakeTransport(answer)
         self.traffic = Traffic()
         self.journal = Journal(self.inner, Journals(file), redact=Redactor(["kn0wn-s3cret"]), traffic=self.traffic)
 
