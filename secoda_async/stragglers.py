@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -41,6 +42,8 @@ def told_of_failures(tell: Callable[[object, str], None]) -> Iterator[None]:
         task, error = context.get("future"), context.get("exception")
         if isinstance(task, asyncio.Task) and error is not None and (marks := _context(task)) and _run in marks:
             tell(marks[_run], f"the task {_name(task)!r} failed and nobody awaited it: {type(error).__name__}: {error}")
+        elif isinstance(error, ssl.SSLError | ConnectionError):
+            return  # of uvloop's: a handshake failed whose request had been cancelled, which is told of as that
         if before is not None:
             before(loop, context)
         else:

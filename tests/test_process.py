@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import ssl
 import sys
 import textwrap
 import threading
@@ -51,6 +52,20 @@ def test_start_gives_the_process_back_after_an_error_too() -> None:
         integration(extract).start(MemorySink())
     assert state() == before
     assert caught.value.__context__ is None, "its traceback tells of nothing else"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(ssl.SSLError("x"), False), (ConnectionError("x"), False), (KeyError("x"), True)]
+)
+def test_a_handshake_that_fails_after_its_request_was_cancelled_is_not_told_of_again(
+    error: Exception, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def extract(self: Any) -> None:
+        asyncio.get_running_loop().create_future().set_exception(error)
+        gc.collect()
+
+    assert integration(extract).start(MemorySink()).status is Status.COMPLETE
+    assert ("exception was never retrieved" in caplog.text) is told
 
 
 def test_a_task_that_failed_and_that_nobody_awaited_is_a_loss(caplog: pytest.LogCaptureFixture) -> None:

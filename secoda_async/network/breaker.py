@@ -84,5 +84,7 @@ class Breaker(Layer):
     def _failed(self, circuit: _Circuit, error: TransportError) -> None:
         circuit.failures += 1
         if circuit.failures >= _FAILURES:
-            circuit.open_until = asyncio.get_running_loop().time() + _OPEN_FOR
-            self._log.info("%s: requests to this host fail at once for %.0f s", error, _OPEN_FOR)
+            now = asyncio.get_running_loop().time()
+            if circuit.open_until <= now:  # once for all that were in flight together
+                self._log.info("%s: requests to this host fail at once for %.0f s", error, _OPEN_FOR)
+            circuit.open_until = now + _OPEN_FOR

@@ -1,6 +1,7 @@
 """A host that does not answer is not waited for again and again, and is asked again in time."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -88,6 +89,18 @@ def test_after_five_failures_in_a_row_a_host_is_not_asked_for_30_seconds(error: 
         assert host.sent == 5
 
     run_virtually(play())
+
+
+def test_of_many_failures_at_once_the_log_tells_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        layer = breaker(Host(repeat(ConnectError), service=1.0))
+        await asyncio.gather(*(fail(layer, 1) for _ in range(50)))
+        await asyncio.sleep(31)
+        await fail(layer, 1)
+
+    with caplog.at_level(logging.INFO, "secoda_async"):
+        run_virtually(play())
+    assert caplog.text.count("requests to this host fail at once for 30 s") == 2, "and once for the probe"
 
 
 def test_then_one_request_tries_it_while_the_others_still_fail_at_once() -> None:
