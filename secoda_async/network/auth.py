@@ -6,7 +6,7 @@ import abc
 import base64
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
@@ -24,7 +24,7 @@ def with_header(request: Request, name: str, value: str) -> Request:
     """The request with a header set."""
     headers = CIMultiDict(request.headers)
     headers[name] = value
-    return request._replace(headers=headers)
+    return request.with_headers(headers)
 
 
 def basic(username: str, password: str) -> str:
@@ -105,6 +105,7 @@ class RenewableAuth(Auth):
     has a token of its own. However many requests need it at once, it is renewed once.
     """
 
+    is_renewable: ClassVar[bool] = True
     renewals: int = 0
     """How often it was renewed."""
 

@@ -56,8 +56,9 @@ class Authorize(Layer):
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         # No coroutine of its own where there is nothing to do, and the cheap questions first.
         auth = request.options.auth
-        if auth is None or auth is UNSET or not isinstance(auth, RenewableAuth):
+        if auth is None or auth is UNSET or not auth.is_renewable:
             return self._inner.send(request)
+        assert isinstance(auth, RenewableAuth)
         return self._authorized(request, auth)
 
     async def _authorized(self, request: Request, auth: RenewableAuth) -> Response:

@@ -37,7 +37,6 @@ from secoda_async.network.encode import (
 from secoda_async.network.journal import Journal, Journals
 from secoda_async.network.limit import Limit
 from secoda_async.network.message import (
-    DEFAULTS,
     NO_HEADERS,
     Auth,
     BodySource,
@@ -94,6 +93,7 @@ class BodyOptions(RequestOptions, total=False):
     """A JSON body."""
 
 
+_CHOICES: Final = frozenset({"timeout", "retry", "verify", "auth", "idempotent", "weight"})
 NO_PACES: Final[Mapping[str, Pace]] = MappingProxyType({})
 
 
@@ -133,6 +133,12 @@ class Client:
                 raise ConfigurationError("default_auth needs a base_url: its credentials go to that origin alone")
             redact.add(auth.secrets)
             self._origin = Origin.of(self._base_url.resolve("/"))
+        # Of most requests: by whether they go to that origin, and whether they follow redirects.
+        self._common = {
+            (is_own, follow): Options(auth=auth if is_own else UNSET, follow_redirects=follow)
+            for is_own in (False, True)
+            for follow in (False, True)
+        }
         self._traffic = traffic
         self._findings = findings
         self._redact = redact
@@ -273,17 +279,18 @@ class Client:
         """The answer to a request that is ready; otherwise as `request`."""
         self._called += 1
         self._traffic.requests += 1
-        return await self._send(request, optional=optional)
+        self._begin(request)
+        try:
+            return await self._answer(request, optional=optional)
+        finally:
+            self._end(request)
 
     async def _request(self, method: str, url: str, body: BodySource | None, options: BodyOptions) -> Response:
         self._traffic.requests += 1
         request = self.prepare(method, url, options, body=body)
-        return await self._send(request, optional=options.get("optional", False))
-
-    async def _send(self, request: Request, *, optional: bool) -> Response:
         self._begin(request)
         try:
-            return await self._answer(request, optional=optional)
+            return await self._answer(request, optional=options.get("optional", False))
         finally:
             self._end(request)
 
@@ -356,14 +363,16 @@ class Client:
                 headers.setdefault("Content-Type", kind)
         except (ValueError, TypeError) as exc:
             raise InvalidRequestError(f"{method} {url} cannot be sent: {exc}", request=Request(method, URL())) from None
-        auth: Auth | Unset | None = UNSET
-        if "auth" in given:
+        is_own = self._auth is not None and self._origin.has(target)
+        if _CHOICES.isdisjoint(given):
+            options = self._common[is_own, bool(given.get("follow_redirects", False))]
+        elif "auth" not in given:
+            options = _options(given, self._auth if is_own else UNSET)
+        else:
             auth = as_auth(given["auth"])
             if auth is not None:
                 self._redact.add(auth.secrets)
-        elif self._auth is not None and self._origin.has(target):
-            auth = self._auth
-        options = DEFAULTS if auth is UNSET and not given else _options(given, auth)
+            options = _options(given, auth)
         return Request(method, target, headers, body, options)
 
     def lose(self, error: Exception, *, optional: bool) -> None:

@@ -43,7 +43,8 @@ class Key:
         """When a request of this weight may pass; infinity where an answer has to come first."""
         moment = max(now, self._not_before)
         for window in self._windows:
-            moment = max(moment, window.opens_at(now, weight))
+            if (opens := window.opens_at(now, weight)) > moment:
+                moment = opens
         if self._quota is not None:
             moment = max(moment, self._quota.opens_at(now, self._outstanding, weight))
         return moment
@@ -112,11 +113,9 @@ class Lane:
 
     def opens_at(self, now: float, weight: int) -> float:
         """When a request of this weight may pass all keys."""
-        moment = now
-        for key in self.keys:
-            opens = key.opens_at(now, weight)
-            moment = max(moment, opens)
-        return moment
+        if len(self.keys) == 1:
+            return self.keys[0].opens_at(now, weight)
+        return max(key.opens_at(now, weight) for key in self.keys)
 
 
 class Turn(NamedTuple):

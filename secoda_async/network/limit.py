@@ -36,6 +36,8 @@ _OF_STATUS: Final = {
     503: Outcome.OVERLOADED,
     504: Outcome.BROKEN,
 }
+# Bound once: each look at a member of an Enum costs as much as a call.
+_GOOD, _NEUTRAL, _READING = Outcome.GOOD, Outcome.NEUTRAL, Outcome.READING
 _OF_A_KEY: Final = frozenset({Outcome.REFUSED, Outcome.TOLD})
 _OF_ERROR: Final[dict[type[TransportError], Outcome]] = {
     RequestTimeoutError: Outcome.TIMED_OUT,
@@ -118,7 +120,7 @@ class Limit(Layer):
             lane = self._lane(host, request)
         weight = request.options.weight
         ticket = await gate.enter(lane, weight)
-        outcome = Outcome.NEUTRAL
+        outcome = _NEUTRAL
         try:
             response = await self._inner.send(request)
             # Before the slot is free, or the next in the queue would still leave.
@@ -127,8 +129,8 @@ class Limit(Layer):
             outcome = _OF_ERROR.get(type(error), outcome)
             raise
         finally:
-            if outcome is not Outcome.READING:
-                if outcome in _OF_A_KEY and lane is not host.main:
+            if outcome is not _READING:
+                if lane is not host.main and outcome in _OF_A_KEY:
                     outcome = Outcome.NEUTRAL  # the limit of a part says nothing about its host
                 gate.leave(lane, weight, ticket, outcome)
         if isinstance(response, StreamedResponse):
@@ -138,7 +140,7 @@ class Limit(Layer):
     def _heed(self, response: Response, key: Key) -> Outcome:
         """Take note of what the server says of its limits."""
         now = asyncio.get_running_loop().time()
-        outcome = _OF_STATUS.get(response.status_code, Outcome.GOOD)
+        outcome = _OF_STATUS.get(response.status_code, _GOOD)
         if response.status_code in _REFUSALS:
             wait = asked_wait(response.headers)
             if wait is not None:
@@ -148,7 +150,7 @@ class Limit(Layer):
         quota = parse_quota(response.headers)
         key.heed(quota if quota is not None and 0 < quota.reset <= self._longest_pause else None, now)
         if isinstance(response, StreamedResponse):
-            return Outcome.READING
+            return _READING
         return outcome
 
     def _lane(self, host: _Host, request: Request) -> Lane:

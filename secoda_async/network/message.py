@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar, get_args, overload
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, Self, TypeVar, get_args, overload
 
 import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -61,6 +61,9 @@ class Auth(abc.ABC):
                 return request._replace(headers=headers)
     """
 
+    is_renewable: ClassVar[bool] = False
+    """Whether it is a `RenewableAuth`: isinstance of an abstract class is a slow way to ask on every request."""
+
     @abc.abstractmethod
     def sign(self, request: Request) -> Request:
         """The request with its credentials: another one, made with ``_replace``."""
@@ -98,6 +101,10 @@ class Request(NamedTuple):
     """Whether the body of a 2xx is the caller's to read, a `StreamedResponse`; any other is read within the attempt."""
     recorded: int | None = None
     """The entry of a recording that answers it, where a layer has looked it up: its attempts all get the same."""
+
+    def with_headers(self, headers: CIMultiDict[str]) -> Request:
+        """As ``_replace``, which takes three times as long."""
+        return Request(self.method, self.url, headers, self.body, self.options, self.stream, self.recorded)
 
     @override
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from secoda_async.errors import RequestError
 from secoda_async.network.auth import RenewableAuth
 from secoda_async.network.message import Auth, Layer, Request, Response
-from secoda_async.settings import Unset
+from secoda_async.settings import UNSET
 
 
 class Sign(Layer):
@@ -19,12 +19,15 @@ class Sign(Layer):
     @override
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         auth = request.options.auth
-        if auth is None or isinstance(auth, Unset):
+        if auth is None or auth is UNSET:
             return self._inner.send(request)  # no coroutine of its own where there is nothing to do
         return self._signed(request, auth)
 
     async def _signed(self, request: Request, auth: Auth) -> Response:
-        mark = auth.renewals if isinstance(auth, RenewableAuth) and not auth.is_due else None
+        mark = None
+        if auth.is_renewable:
+            assert isinstance(auth, RenewableAuth)
+            mark = None if auth.is_due else auth.renewals
         try:
             response = await self._inner.send(auth.sign(request))
         except RequestError as error:
