@@ -274,7 +274,7 @@ class Response:
             return orjson.loads(self._decoded())
         except (orjson.JSONDecodeError, UnicodeError):
             reason = fault.msg
-            if "depth limit" in reason:
+            if "depth" in reason:  # as every version of orjson says it
                 reason = f"it is nested over {MOST_LEVELS} levels, the most that are read"
             elif "valid UTF-8" in reason:
                 reason = "it is neither UTF-8 nor in the charset that it names"
