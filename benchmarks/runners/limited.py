@@ -9,8 +9,6 @@ at once, ``free-<latency ms>`` all; ``pool-<N>-<work ms>`` works on N at once, 2
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
@@ -18,6 +16,8 @@ from typing import ClassVar, Final
 import orjson
 import uvloop
 from typing_extensions import override
+
+from benchmarks.runners.bare_protocol import BareProtocol, serve
 
 _THRASH: Final = 0.02
 
@@ -64,35 +64,25 @@ class Measurement:
         return self._free_at[worker] - now
 
 
-class Limited(asyncio.Protocol):
+class Limited(BareProtocol):
     """Answers each request when its measurement says so."""
 
     measurements: ClassVar[dict[str, Measurement]] = {}
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._received = b""
-
     @override
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # what a TCP loop gives
-        self._transport = transport
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        *requests, self._received = (self._received + data).split(b"\r\n\r\n")
-        for request in requests:
-            _, kind, name, *_ = request.split(b" ", 2)[1].decode().split("/")
-            if kind == "minutes":
-                self._answer(200, orjson.dumps(self.measurements[name].minutes))
-                continue
-            measurement = self.measurements.get(name)
-            if measurement is None:
-                measurement = self.measurements[name] = Measurement(kind)
-            seconds = measurement.arrive(self._loop.time())
-            if seconds is None:
-                self._answer(429, b"")
-            else:
-                self._loop.call_later(seconds, self._finish, measurement)
+    def asked(self, target: bytes) -> None:
+        _, kind, name, *_ = target.decode().split("/")
+        if kind == "minutes":
+            self._answer(200, orjson.dumps(self.measurements[name].minutes))
+            return
+        measurement = self.measurements.get(name)
+        if measurement is None:
+            measurement = self.measurements[name] = Measurement(kind)
+        seconds = measurement.arrive(self.loop.time())
+        if seconds is None:
+            self._answer(429, b"")
+        else:
+            self.loop.call_later(seconds, self._finish, measurement)
 
     def _finish(self, measurement: Measurement) -> None:
         measurement.in_flight -= 1
@@ -100,14 +90,8 @@ class Limited(asyncio.Protocol):
 
     def _answer(self, status: int, content: bytes) -> None:
         head = f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        self._transport.write(head.encode() + content)
-
-
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Limited, "127.0.0.1", 0, backlog=4096)
-    print(f'{{"port": {server.sockets[0].getsockname()[1]}, "pid": {os.getpid()}}}', flush=True)
-    await server.serve_forever()
+        self.transport.write(head.encode() + content)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Limited))

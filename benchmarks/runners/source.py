@@ -7,14 +7,14 @@ it serves.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import os
 from typing import ClassVar
 
 import orjson
 import uvloop
 from typing_extensions import override
+
+from benchmarks.runners.bare_protocol import BareProtocol, serve
 
 COLUMNS = 20
 
@@ -34,28 +34,18 @@ def table(n: int) -> dict[str, object]:
     }
 
 
-class Source(asyncio.Protocol):
+class Source(BareProtocol):
     """Answers every request after its latency, from bodies that are built once."""
 
     answers: ClassVar[dict[bytes, tuple[float, bytes]]] = {}
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._received = b""
-
     @override
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # what a TCP loop gives
-        self._transport = transport
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        *requests, self._received = (self._received + data).split(b"\r\n\r\n")
-        for request in requests:
-            latency, answer = self._answer(request.split(b" ", 2)[1])
-            if latency:
-                self._loop.call_later(latency, self._transport.write, answer)
-            else:
-                self._transport.write(answer)
+    def asked(self, target: bytes) -> None:
+        latency, answer = self._answer(target)
+        if latency:
+            self.loop.call_later(latency, self.transport.write, answer)
+        else:
+            self.transport.write(answer)
 
     def _answer(self, target: bytes) -> tuple[float, bytes]:
         found = self.answers.get(target)
@@ -85,11 +75,5 @@ def _build(target: str) -> tuple[float, bytes]:
     return int(latency) / 1000, f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Source, "127.0.0.1", 0, backlog=1024)
-    print(f'{{"port": {server.sockets[0].getsockname()[1]}, "pid": {os.getpid()}}}', flush=True)
-    await server.serve_forever()
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Source))
