@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from typing_extensions import override
 
+from secoda_async.counters import MOST_SLOTS
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.callers import halted_here, work_for
 
@@ -59,7 +60,7 @@ class Source(Generic[T]):
                 raise _End from None
 
 
-_LEAST, _MOST = 16, 2000  # workers of a call where nobody said how many
+_LEAST, _MOST = 16, MOST_SLOTS  # workers of a call where nobody said how many
 
 
 def _never() -> bool:

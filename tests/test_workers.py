@@ -136,7 +136,11 @@ async def test_workers_that_were_not_of_use_start_when_they_are() -> None:
     assert most > 16
 
 
-async def test_a_map_whose_results_nobody_reads_starts_no_more_workers() -> None:
+@pytest.mark.parametrize(
+    ("concurrency", "most"),
+    [(5, 1 + 5 + 5), (None, 1 + 16 + 17)],  # read, buffered, and one in the hands of each worker
+)
+async def test_map_stays_a_bounded_number_of_results_ahead_of_its_reader(concurrency: int | None, most: int) -> None:
     done = 0
 
     async def worker(item: int) -> int:
@@ -145,26 +149,10 @@ async def test_a_map_whose_results_nobody_reads_starts_no_more_workers() -> None
         return item
 
     async with anyio.create_task_group() as group:
-        results = Workers(group, None).map(range(1_000), worker)
+        results = Workers(group, None).map(range(1_000), worker, concurrency=concurrency)
         await anext(results)
         await anyio.wait_all_tasks_blocked()
-        assert done <= 1 + 16 + 17  # read, buffered, and one in the hands of each worker
-        assert len([result async for result in results]) == 999
-
-
-async def test_map_stays_a_bounded_number_of_results_ahead_of_its_reader() -> None:
-    done = 0
-
-    async def worker(item: int) -> int:
-        nonlocal done
-        done += 1
-        return item
-
-    async with anyio.create_task_group() as group:
-        results = Workers(group, 16).map(range(1_000), worker, concurrency=5)
-        await anext(results)
-        await anyio.wait_all_tasks_blocked()
-        assert done <= 1 + 5 + 5  # read, buffered, and one in the hands of each worker
+        assert done <= most
         assert len([result async for result in results]) == 999
 
 

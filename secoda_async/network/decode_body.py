@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import zlib
 from collections.abc import Iterator
 from typing import Final, Protocol
@@ -97,9 +98,9 @@ class _Inflate(Decoder):
         if self._stream is not None or self._start:
             raise CodingError(f"is cut off within its {self._name}")
 
+    @abc.abstractmethod
     def _open(self, data: bytes) -> bytes:
         """Make the stream that reads this; what it shall read, nothing where there is none yet."""
-        raise NotImplementedError
 
 
 class _Gzip(_Inflate):
