@@ -3,6 +3,7 @@
 Subclass `SecodaIntegration`, write ``async def extract(self)``, and call ``start()``.
 """
 
+from secoda_async.diff import Diff, LineageDiff, TypeDiff
 from secoda_async.errors import (
     AddressError,
     AuthError,
@@ -99,6 +100,7 @@ __all__ = [
     "DeclaredLineage",
     "DecodeError",
     "DeliveryError",
+    "Diff",
     "EgressError",
     "EgressTransport",
     "EncodeError",
@@ -114,6 +116,7 @@ __all__ = [
     "JournalError",
     "Kind",
     "Layer",
+    "LineageDiff",
     "LineageID",
     "LinkHeader",
     "NextURL",
@@ -160,6 +163,7 @@ __all__ = [
     "Timeout",
     "Transport",
     "TransportError",
+    "TypeDiff",
     "UploadError",
     "__version__",
 ]

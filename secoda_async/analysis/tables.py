@@ -8,6 +8,7 @@ from secoda_async.analysis.engine import Connection
 from secoda_async.dataset import Dataset
 
 _LONGEST: Final = 32 * 2**20  # bytes of a line; DuckDB refuses longer ones
+_TITLE: Final = 120  # characters that are kept of a title, for a person to know a resource by
 _RESOURCE: Final = {
     "entity_type": "VARCHAR",
     "databuilder_id": "VARCHAR",
@@ -34,7 +35,7 @@ _END: Final = (
 
 
 def load_resources(connection: Connection, dataset: Dataset, name: str) -> None:
-    """Make the table ``name``: line (from 1), type, id, parent, digest of everything but the id.
+    """Make the table ``name``: line (from 1), type, id, parent, the start of the title, digest of all but the id.
 
     ``digest`` is of the values, so two lines that differ in the order of their keys have the same one.
     """
@@ -47,6 +48,7 @@ def load_resources(connection: Connection, dataset: Dataset, name: str) -> None:
             entity_type as type,
             databuilder_id as id,
             parent_databuilder_id as parent,
+            left(title, {_TITLE}) as title,
             md5_number(to_json({{{values}}})::VARCHAR) as digest
         from read_json($path, format = 'newline_delimited', maximum_object_size = {_LONGEST}, columns = {{{columns}}})
         """,  # noqa: S608 # of constants

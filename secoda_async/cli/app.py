@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from secoda_async.cli.credentials import API_KEY_VARIABLE, read_api_key, read_credentials
+from secoda_async.cli.diff import diff
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.load import load_integration
 from secoda_async.cli.progress import shown
@@ -33,6 +34,9 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+app.command(no_args_is_help=True)(diff)
 
 
 def _show_version(wanted: bool) -> None:  # typer calls it

@@ -1,0 +1,79 @@
+"""A diff for a person: what will be removed comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from secoda_async.diff import Diff, Example, TypeDiff
+
+
+def show_diff(diff: Diff, console: Console) -> None:
+    """Print what a sync removes, adds and changes, by type with examples."""
+    for line in _lines(diff):
+        console.print(line, soft_wrap=True)
+
+
+def _lines(diff: Diff) -> Iterator[Text]:
+    """As texts, never as markup: ids and titles may hold anything."""
+    if diff.against:
+        yield Text.assemble(("compared with ", "dim"), diff.against)
+    if diff.staled:
+        share = f" ({_percent(diff.staled / diff.before)})"
+        yield Text(f"REMOVED: {diff.staled:,} of {diff.before:,} resources{share}", style="bold red")
+        for one in diff.types:
+            if one.staled:
+                yield Text(
+                    f"  {_name(one)}: {one.staled:,} of {one.before:,} ({_percent(one.staled_share)})", style="red"
+                )
+                yield from _examples(one.staled_examples, one.staled)
+    else:
+        yield Text(f"nothing is removed of {_count(diff.before, 'resource')}", style="green")
+    yield from _group("added", diff.added, [(one, one.added, one.added_examples) for one in diff.types])
+    if diff.changed is None:
+        yield Text("changed: not known, since only ids and types of what is held are known", style="bold")
+    else:
+        yield from _group(
+            "changed", diff.changed, [(one, one.changed or 0, one.changed_examples) for one in diff.types]
+        )
+    if diff.lineage is None:
+        yield Text("lineage: not known, since that of what is held is not known", style="bold")
+        return
+    lineage = diff.lineage
+    yield Text(f"lineage: {lineage.removed:,} of {lineage.before:,} removed, {lineage.added:,} added", style="bold")
+    for sign, edges in (("-", lineage.removed_examples), ("+", lineage.added_examples)):
+        yield from (Text(f"    {sign} {edge}", style="dim") for edge in edges)
+
+
+def _group(what: str, count: int, types: Sequence[tuple[TypeDiff, int, tuple[Example, ...]]]) -> Iterator[Text]:
+    yield Text(f"{what}: {count:,}", style="bold")
+    for one, number, examples in types:
+        if number:
+            yield Text(f"  {_name(one)}: {number:,}")
+            yield from _examples(examples, number)
+
+
+def _examples(examples: Sequence[Example], count: int) -> Iterator[Text]:
+    for example in examples:
+        title = f' "{example.title}"' if example.title else ""
+        parent = f" in {example.parent}" if example.parent else ""
+        was = "" if example.was is None else f", was a {example.was}"
+        yield Text(f"    {example.id}{title}{parent}{was}", style="dim")
+    if examples and count > len(examples):
+        yield Text(f"    … and {count - len(examples):,} more", style="dim")
+
+
+def _name(one: TypeDiff) -> str:
+    return one.type or "(no type)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _percent(share: float) -> str:
+    """Never 0 % where something is removed, nor 100 % where something stays."""
+    shown = f"{share:.1%}".replace("%", " %")
+    return {"0.0 %": "under 0.1 %", "100.0 %": "100 %" if share == 1 else "over 99.9 %"}.get(shown, shown)
