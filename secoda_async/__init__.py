@@ -36,6 +36,7 @@ from secoda_async.errors import (
     RunError,
     SecodaAsyncError,
     SpoolError,
+    StaleGuardError,
     StatusError,
     TransportError,
     UploadError,
@@ -70,7 +71,7 @@ from secoda_async.pagination.pagers import (
 )
 from secoda_async.pipeline.sink import RunInfo, Sink, StreamingSink
 from secoda_async.report import RunReport
-from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, Timeout
+from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, StaleLimits, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
@@ -155,6 +156,8 @@ __all__ = [
     "Sink",
     "Spool",
     "SpoolError",
+    "StaleGuardError",
+    "StaleLimits",
     "StatusError",
     "StdoutSink",
     "StreamedResponse",

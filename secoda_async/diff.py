@@ -29,8 +29,7 @@ class Tables(NamedTuple):
     """A dataset that is loaded already, by the names of its tables."""
 
     resources: str
-    lineage: str | None
-    """None: what lineage is held is not known."""
+    lineage: str
 
 
 class _Frozen(BaseModel):
@@ -75,10 +74,11 @@ class TypeDiff(_Frozen):
 class LineageDiff(_Frozen):
     """What happens to lineage, which has no ids: one that changes counts as removed and added."""
 
-    before: int
+    before: int | None
+    """None: what lineage is held is not known, and so neither is what is added or removed."""
     now: int
-    added: int
-    removed: int
+    added: int | None
+    removed: int | None
     added_examples: tuple[str, ...] = ()
     removed_examples: tuple[str, ...] = ()
 
@@ -93,8 +93,7 @@ class Diff(_Frozen):
     """What the sync is compared with, for a person."""
     types: tuple[TypeDiff, ...]
     """By entity type, those that lose most first; types beyond the 100 commonest are told as one."""
-    lineage: LineageDiff | None
-    """None: what lineage is held is not known."""
+    lineage: LineageDiff
 
     @computed_field  # type: ignore[prop-decorator] # mypy has no decorated properties
     @property
@@ -142,8 +141,7 @@ async def diff_datasets(
         for dataset, name in ((before, "before"), (now, "now")):
             load_resources(connection, dataset, f"{name}_resources")
             load_lineage(connection, dataset, f"{name}_lineage")
-        held = Tables("before_resources", None if ids_only else "before_lineage")
-        sync = Tables("now_resources", "now_lineage")
+        held, sync = (Tables(f"{name}_resources", f"{name}_lineage") for name in ("before", "now"))
         return compare(connection, held, sync, keep=keep, ids_only=ids_only, against=against)
 
     return await analyse(work, [*before, *now], judge)
@@ -161,16 +159,15 @@ def compare(
     """Compare two datasets that `analysis.tables` has loaded.
 
     ``keep`` says which of several resources with one id counts, on both sides. ``ids_only``: of what is held before
-    no more is known than ids and types, so what changed is told as not known. Resources without an id are left
-    out, since no workspace takes them. An id that is held as another type counts as changed under its new one, not
-    as staled under the old: it is the same resource to the platform, which knows it by its id.
+    no more is known than ids and types, so what changed, and what happens to lineage, is told as not known.
+    Resources without an id are left out, since no workspace takes them. An id that is held as another type counts
+    as changed under its new one, not as staled under the old: it is the same resource to the platform, which knows it
+    by its id.
     """
     return Diff(
         against=against,
         types=tuple(_resources(connection, before.resources, now.resources, keep, ids_only=ids_only)),
-        lineage=None
-        if before.lineage is None or now.lineage is None
-        else _lineage(connection, before.lineage, now.lineage),
+        lineage=_lineage(connection, None if ids_only else before.lineage, now.lineage),
     )
 
 
@@ -279,17 +276,20 @@ class _Examples:
                 {"lines": wanted},
             ).fetchall()
             for line, id_, title, parent in rows:
-                self._known[staled, line] = Example(id=_shown(id_), title=_shown(title), parent=_shown(parent))
+                self._known[staled, line] = Example(id=shown(id_), title=shown(title), parent=shown(parent))
 
     def of(self, name: str, what: str) -> tuple[Example, ...]:
         found = self._lines.get((name, what), {})
         return tuple(
-            self._known[what == "staled", line].model_copy(update={"was": None if was is None else _shown(was)})
+            self._known[what == "staled", line].model_copy(update={"was": None if was is None else shown(was)})
             for line, was in found.items()
         )
 
 
-def _lineage(connection: Connection, before: str, now: str) -> LineageDiff:
+def _lineage(connection: Connection, before: str | None, now: str) -> LineageDiff:
+    if before is None:
+        [(count,)] = connection.execute(f"select count(distinct digest) from {now}").fetchall()
+        return LineageDiff(before=None, now=count, added=None, removed=None)
     sides = " union all ".join(
         f"select digest, line, {is_now} as is_now from {table}" for table, is_now in ((before, "false"), (now, "true"))
     )
@@ -320,10 +320,10 @@ def _edges(connection: Connection, table: str, lines: list[int]) -> tuple[str, .
         f" from {table} where line in (select unnest($lines)) order by line",  # a name
         {"lines": lines},
     ).fetchall()
-    return tuple(f"{_shown(start)} → {_shown(end)}" for start, end in rows)
+    return tuple(f"{shown(start)} → {shown(end)}" for start, end in rows)
 
 
-def _shown(text: str | None) -> str:
+def shown(text: str | None) -> str:
     """A text of the data for a person: clipped, and without what would move a terminal's cursor."""
     if text is None:
         return ""

@@ -32,6 +32,7 @@ SecodaAsyncError
 └── DeliveryError                 the run was complete, its delivery was not
     ├── SpoolError                … the run's own files cannot be written or read
     ├── OutputError               … the output cannot be written
+    ├── StaleGuardError           … it would remove more from the workspace than is allowed
     └── UploadError               … the workspace did not take the sync
 """
 
@@ -40,8 +41,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from secoda_async.diff import Diff
     from secoda_async.network.message import Request, Response
 
 
@@ -198,6 +200,21 @@ class SpoolError(DeliveryError):
 
 class OutputError(DeliveryError):
     """Raised when the output cannot be written: a full disk, a closed pipe, a folder without permission."""
+
+
+class StaleGuardError(DeliveryError):
+    """Raised when a sync is not sent because of what it would remove. Nothing was sent.
+
+    ``reasons`` are all of them, each with what overrides it; ``diff`` is what the sync would do, None where what the
+    workspace holds is not known.
+    """
+
+    def __init__(self, reasons: Sequence[str], *, diff: Diff | None = None) -> None:
+        several = len(reasons) > 1
+        told = "; ".join(f"({n}) {reason}" if several else reason for n, reason in enumerate(reasons, 1))
+        super().__init__(f"the upload is refused, nothing was sent: {told}")
+        self.reasons = tuple(reasons)
+        self.diff = diff
 
 
 class UploadError(DeliveryError):

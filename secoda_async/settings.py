@@ -152,6 +152,40 @@ class Timeout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaleLimits:
+    """How much of each entity type one sync may remove from a workspace before it is refused.
+
+    Usage: ``stale_limits = StaleLimits(share=0.1, by_type={"column": 0.5})``.
+
+    The default is a fifth: catalogs change by a few percent between two syncs, while a listing that failed or came
+    back short takes a schema, a page or everything. A share of exactly the limit passes.
+    Raises ConfigurationError where a share is not from 0 to 1.
+    """
+
+    share: float = 0.2
+    """Of the resources of a type that are held, from 0 (none may be removed) to 1 (all may be)."""
+    by_type: Mapping[str, float] = field(default_factory=dict)
+    """The share for single entity types, in place of ``share``."""
+    least: int = 20
+    """Held resources of a type from which its limit applies; of fewer, one or two are a large share."""
+
+    def __post_init__(self) -> None:
+        _require(
+            isinstance(self.by_type, Mapping) and all(isinstance(name, str) for name in self.by_type),
+            f"StaleLimits: by_type must be a dictionary from entity type to share, not {self.by_type!r}",
+        )
+        for name, value in (("share", self.share), *((f"by_type[{name!r}]", n) for name, n in self.by_type.items())):
+            is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+            _require(is_share, f"StaleLimits: {name} must be a number from 0 to 1, not {value!r}")
+        _require(_is_count(self.least), f"StaleLimits: least must be a whole number of 1 or more, not {self.least!r}")
+        object.__setattr__(self, "by_type", dict(self.by_type))
+
+    def of(self, entity_type: str) -> float:
+        """The share of an entity type that may be removed."""
+        return self.by_type.get(entity_type, self.share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
     """One input of the integration's connection form.
 
@@ -207,6 +241,16 @@ class Settings:
     """Largest decoded body, in bytes."""
     allow_losses: bool = False
     """Deliver although something was lost. On the platform that removes what is missing; the report says so."""
+    stale_limits: StaleLimits = StaleLimits()
+    """How much an upload may remove from the workspace before it is refused."""
+    allow_stale: Iterable[str] = ()
+    """Entity types of which this upload may remove any share; ``"*"`` is each type."""
+    allow_empty: bool = False
+    """Upload although nothing was extracted, which removes everything that the workspace holds of the integration."""
+    first_sync: bool = False
+    """Upload although nobody can say what the workspace holds, since this is the integration's first sync."""
+    against: Literal["last", "workspace"] = "last"
+    """What an upload is compared with: the last accepted sync (where none is kept: the workspace), or the workspace."""
     state_dir: Path | None = None
     """Where runs keep their files; None: ``SECODA_ASYNC_STATE``, else ``.secoda-async/``."""
     resumable: bool = False
@@ -231,7 +275,16 @@ class Settings:
     """Largest line of one record, in bytes."""
 
     def __post_init__(self) -> None:
-        for name in ("allow_losses", "resumable", "conditional", "refuse_private", "trust_env", "cookies"):
+        for name in (
+            "allow_losses",
+            "allow_empty",
+            "first_sync",
+            "resumable",
+            "conditional",
+            "refuse_private",
+            "trust_env",
+            "cookies",
+        ):
             value = getattr(self, name)
             _require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         _require(isinstance(self.base_url, str), f"base_url must be a string, not {self.base_url!r}")
@@ -247,6 +300,20 @@ class Settings:
                     f"{name} must be a list of strings, or None, not {values!r}",
                 )
                 object.__setattr__(self, name, tuple(values))  # an iterator would be used up by the first run
+        _require(
+            isinstance(self.stale_limits, StaleLimits),
+            f"stale_limits must be a StaleLimits, not {self.stale_limits!r}",
+        )
+        _require(
+            isinstance(self.allow_stale, Iterable) and not isinstance(self.allow_stale, str | Mapping),
+            f"allow_stale must be a list of entity types, not {self.allow_stale!r}",
+        )
+        object.__setattr__(self, "allow_stale", tuple(self.allow_stale))
+        _require(
+            all(isinstance(name, str) for name in self.allow_stale),
+            f"allow_stale must be a list of entity types, not {self.allow_stale!r}",
+        )
+        _require(self.against in ("last", "workspace"), f'against must be "last" or "workspace", not {self.against!r}')
         _require(
             isinstance(self.enforce_endpoints, bool),
             f"enforce_endpoints must be True or False, not {self.enforce_endpoints!r}",

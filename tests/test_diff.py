@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from secoda_async.cli.app import app
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.dataset import Dataset
-from secoda_async.diff import EXAMPLES, OTHER_TYPES, Diff, TypeDiff, diff_datasets
+from secoda_async.diff import EXAMPLES, OTHER_TYPES, Diff, LineageDiff, TypeDiff, diff_datasets
 
 Record = dict[str, Any]
 
@@ -89,14 +89,14 @@ async def test_of_known_ids_alone_what_changed_is_not_known(tmp_path: Path) -> N
     tables = of_type(diff, "table")
     assert (tables.before, tables.now, tables.staled, tables.changed) == (3, 1, 1, None)
     assert diff.changed is None
-    assert diff.lineage is None
+    assert (diff.lineage.before, diff.lineage.now, diff.lineage.removed) == (None, 0, None)
+    assert "changed: not known" in shown(diff)
 
 
 async def test_lineage_is_compared_by_both_of_its_ends(tmp_path: Path) -> None:
     before = dataset(tmp_path / "a", [], [edge("a", "b"), edge("a", "b"), edge("b", "c")])
     now = dataset(tmp_path / "b", [], [edge("b", "a"), edge("b", "c")])
     lineage = (await diff_datasets(before, now, tmp_path)).lineage
-    assert lineage is not None
     assert (lineage.before, lineage.now, lineage.added, lineage.removed) == (2, 2, 1, 1)
     assert (lineage.added_examples, lineage.removed_examples) == (("b → a",), ("a → b",))
 
@@ -207,7 +207,7 @@ async def test_texts_of_records_are_shown_as_they_are(tmp_path: Path) -> None:
 )
 def test_a_share_is_never_rounded_to_nothing_or_to_all(removed: int, of: int, said: str) -> None:
     one = TypeDiff(type="table", before=of, now=of - removed, added=0, changed=0, staled=removed)
-    assert f"({said})" in shown(Diff(types=(one,), lineage=None))
+    assert f"({said})" in shown(Diff(types=(one,), lineage=LineageDiff(before=0, now=0, added=0, removed=0)))
 
 
 def folders(work: Path) -> tuple[str, str]:

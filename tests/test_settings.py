@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async.errors import ConfigurationError
-from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, Timeout
+from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, StaleLimits, Timeout
 
 NO_COUNTS = [0, -1, 1.5, "3", True, None]
 NO_SECONDS = [0, -1, 0.0, math.nan, math.inf, "3", True]
@@ -39,10 +39,25 @@ BAD = [
     *((Settings, "enforce_endpoints", value) for value in [1, "yes", None]),
     *(
         (Settings, name, value)
-        for name in ("allow_losses", "resumable", "conditional", "refuse_private", "trust_env", "cookies")
+        for name in (
+            "allow_losses",
+            "allow_empty",
+            "first_sync",
+            "resumable",
+            "conditional",
+            "refuse_private",
+            "trust_env",
+            "cookies",
+        )
         for value in [None, 1, "yes"]
     ),
     *((Settings, name, value) for name in ("state_dir", "record", "replay") for value in [5, "", True, b"x"]),
+    *((Settings, "stale_limits", value) for value in [None, 0.2, {"table": 0.2}]),
+    *((Settings, "allow_stale", value) for value in [None, 5, "table", {"table": 1}]),
+    *((Settings, "against", value) for value in [None, True, [], "yesterday"]),
+    *((StaleLimits, "share", value) for value in [1.1, -0.1, "0.2", math.nan, True, None]),
+    *((StaleLimits, "by_type", value) for value in [None, [("table", 0.5)], {"table": 20}, {"table": True}]),
+    *((StaleLimits, "least", value) for value in NO_COUNTS),
     *((Settings, "resume", value) for value in [5, "", True, b"x"]),
     *(
         (Settings, name, value)
@@ -73,7 +88,7 @@ def test_a_bad_value_gives_one_plain_sentence_that_names_the_setting(
 
 def test_every_setting_is_tried_with_a_bad_value() -> None:
     tried = {(kind, name) for kind, name, _ in BAD}
-    for kind in (RateLimit, RetryPolicy, Timeout, Settings):
+    for kind in (RateLimit, RetryPolicy, StaleLimits, Timeout, Settings):
         assert {(kind, f.name) for f in dataclasses.fields(kind)} <= tried
 
 

@@ -13,6 +13,14 @@ from rich.console import Console
 from secoda_async.cli.credentials import API_KEY_VARIABLE, read_api_key, read_credentials
 from secoda_async.cli.diff import diff
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
+from secoda_async.cli.guard import (
+    Against,
+    AllowEmpty,
+    AllowStale,
+    FirstSync,
+    StaleLimit,
+    guard_settings,
+)
 from secoda_async.cli.load import load_integration
 from secoda_async.cli.progress import shown
 from secoda_async.cli.summary import show_summary
@@ -101,6 +109,11 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             help="Deliver although something was lost. Secoda removes what is missing from an upload. Exit status 6.",
         ),
     ] = False,
+    allow_stale: AllowStale = None,
+    allow_empty: AllowEmpty = False,
+    stale_limit: StaleLimit = None,
+    first_sync: FirstSync = False,
+    against: Against = None,
     proxy: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +176,12 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             conditional=conditional or None,
             enforce_endpoints=enforce_endpoints or None,
             refuse_private=refuse_private or None,
+        ) | guard_settings(
+            allow_stale=allow_stale,
+            allow_empty=allow_empty,
+            stale_limit=stale_limit,
+            first_sync=first_sync,
+            against=against,
         )
         integration = found(credentials=credentials, **network, **settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 # importing a user's file may raise anything

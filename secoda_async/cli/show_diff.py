@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from secoda_async.diff import Diff, Example, TypeDiff
+from secoda_async.diff import Diff, Example, TypeDiff, shown
 
 
 def show_diff(diff: Diff, console: Console) -> None:
@@ -38,11 +38,11 @@ def _lines(diff: Diff) -> Iterator[Text]:
         yield from _group(
             "changed", diff.changed, [(one, one.changed or 0, one.changed_examples) for one in diff.types]
         )
-    if diff.lineage is None:
-        yield Text("lineage: not known, since that of what is held is not known", style="bold")
-        return
     lineage = diff.lineage
-    yield Text(f"lineage: {lineage.removed:,} of {lineage.before:,} removed, {lineage.added:,} added", style="bold")
+    if lineage.before is None:
+        yield Text(f"lineage: {lineage.now:,}; what is held is not known", style="bold")
+    else:
+        yield Text(f"lineage: {lineage.removed:,} of {lineage.before:,} removed, {lineage.added:,} added", style="bold")
     for sign, edges in (("-", lineage.removed_examples), ("+", lineage.added_examples)):
         yield from (Text(f"    {sign} {edge}", style="dim") for edge in edges)
 
@@ -66,7 +66,7 @@ def _examples(examples: Sequence[Example], count: int) -> Iterator[Text]:
 
 
 def _name(one: TypeDiff) -> str:
-    return one.type or "(no type)"
+    return shown(one.type) or "(no type)"
 
 
 def _count(number: int, noun: str) -> str:
