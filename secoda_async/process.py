@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, T]]
 
 _LOOK: Final = 0.1  # seconds between two looks at whether the caller was cancelled
 _GC_THRESHOLD: Final = 50_000  # a crawl makes many objects and few cycles
+_SHOW_CURSOR: Final = b"\x1b[?25h"  # a live display has hidden it
+_STDERR: Final = 2
 
 
-def run_in_process(main: Main[T]) -> T:
+def run_in_process(main: Main[T], explain: Callable[[], str] | None = None) -> T:
     """Run ``main()`` to its end and return what it returns; inside a running event loop, in a thread of its own.
 
+    The first SIGINT or SIGTERM cancels ``main``, the second ends the process at once, with status 130 or 143, whatever
+    the event loop is doing. SIGUSR1, where there is one, writes what ``explain()`` gives to standard error; in a thread
+    of its own. Inside a running event loop all signals stay with whoever runs that.
     Raises KeyboardInterrupt after Ctrl-C and SystemExit(143) after SIGTERM, once ``main`` has cleaned up.
     """
     if not _in_a_loop():
-        return _run(main)
+        return _run(main, explain)
     return _run_in_thread(main, asyncio.current_task())
 
 
@@ -37,13 +44,15 @@ def _in_a_loop() -> bool:
     return True
 
 
-def _run(main: Main[T]) -> T:
-    with (
-        _quiet_gc(),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-        _sigterm(runner.get_loop()) as watched,
-    ):
-        return runner.run(watched(main))
+def _run(main: Main[T], explain: Callable[[], str] | None) -> T:
+    with _Signals(explain) as signals, _quiet_gc(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            result = runner.run(signals.cancelling(main))
+        except asyncio.CancelledError:
+            signals.raise_first()
+            raise
+        signals.raise_first()
+        return result
 
 
 def _run_in_thread(main: Main[T], caller: asyncio.Task[Any] | None) -> T:
@@ -68,7 +77,8 @@ def _run_in_thread(main: Main[T], caller: asyncio.Task[Any] | None) -> T:
             ended.set_exception(exc)
 
     before = caller.cancelling() if caller is not None else 0
-    thread = threading.Thread(target=body, name="secoda-async run")
+    # A daemon: who interrupts a second time does not wait for it, and neither does the interpreter's end.
+    thread = threading.Thread(target=body, name="secoda-async run", daemon=True)
     thread.start()
     try:
         while thread.is_alive() and (caller is None or caller.cancelling() == before):
@@ -102,37 +112,83 @@ def _quiet_gc() -> Iterator[None]:
         gc.unfreeze()  # all or none: what was frozen before the run is collectable again, too
 
 
-@contextmanager
-def _sigterm(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[[Main[T]], Coroutine[Any, Any, T]]]:
-    """Gives a wrapper whose task SIGTERM cancels; afterwards the handler that was there before is there again."""
-    terminated = False
-    main_thread = threading.current_thread() is threading.main_thread()
+class _Signals:
+    """The signals of one run; afterwards the handlers that were there before are there again.
 
-    async def watched(main: Main[T]) -> T:
-        nonlocal terminated
-        task = asyncio.current_task()
+    Handlers of the interpreter, and none of the event loop's: they are called while a run's own code blocks the loop.
+    """
+
+    def __init__(self, explain: Callable[[], str] | None) -> None:
+        self._explain = explain
+        self._first: int | None = None
+        self._cancel: Callable[[], object] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody means it to be so
+                self._take(signal.SIGINT, self._end)
+            self._take(signal.SIGTERM, self._end)
+            if self._explain is not None and hasattr(signal, "SIGUSR1"):
+                self._take(signal.SIGUSR1, self._tell)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not Python's
+
+    async def cancelling(self, main: Main[T]) -> T:
+        """Run ``main()`` in a task that the first signal cancels."""
+        if self._first is not None:
+            raise asyncio.CancelledError  # it came before the loop ran
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-
-        def terminate() -> None:
-            nonlocal terminated
-            terminated = True
-            task.cancel()
-
-        if main_thread and sys.platform != "win32":
-            loop.add_signal_handler(signal.SIGTERM, terminate)
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
             return await main()
         finally:
-            if main_thread and sys.platform != "win32":
-                loop.remove_signal_handler(signal.SIGTERM)
+            self._cancel = None
 
-    before = signal.getsignal(signal.SIGTERM) if main_thread else None
-    try:
-        yield watched
-    except asyncio.CancelledError:
-        if not terminated:
-            raise
-        raise SystemExit(128 + signal.SIGTERM) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+    def raise_first(self) -> None:
+        """Raise what the signal that came stands for; nothing where none came."""
+        if self._first == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        if self._first is not None:
+            raise SystemExit(128 + self._first) from None
+
+    def _take(self, number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._before[number] = signal.signal(number, handler)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if self._first is not None:
+            _exit_now(number)
+        self._first = number
+        if self._cancel is not None:
+            self._cancel()
+        name = signal.Signals(number).name
+        _say(lambda: f"{name}: stopping in order, and nothing more is delivered; a second signal stops at once")
+
+    def _tell(self, *_: object) -> None:
+        assert self._explain is not None
+        _say(self._explain)
+
+
+def _say(make: Callable[[], str]) -> None:
+    """Write to standard error, in a thread: what a signal interrupts may be in the middle of writing there."""
+
+    def write() -> None:
+        with suppress(OSError, ValueError):  # closed
+            if sys.stderr is not None:
+                sys.stderr.write(f"{make()}\n")
+                sys.stderr.flush()
+
+    threading.Thread(target=write, name="secoda-async signal", daemon=True).start()
+
+
+def _exit_now(number: int) -> NoReturn:
+    with suppress(OSError):
+        end = _SHOW_CURSOR if os.isatty(_STDERR) else b""
+        os.write(
+            _STDERR, b"%s: stopped at once; the run is not complete\n%s" % (signal.Signals(number).name.encode(), end)
+        )
+    os._exit(128 + number)

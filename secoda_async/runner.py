@@ -15,7 +15,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from secoda_async.counters import Counters, Pace
-from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError
+from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError, SpoolError
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
 from secoda_async.network.message import Auth, Transport
@@ -23,14 +23,14 @@ from secoda_async.network.replay import ReplayTransport
 from secoda_async.pace_file import load_paces, save_paces
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
-from secoda_async.pipeline.pump import pump
+from secoda_async.pipeline.pump import drain, pump
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport
 from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.settings import Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
-from secoda_async.stragglers import marked, stop_stragglers
+from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers
 from secoda_async.workers import WORKER_TASK, Workers, gave_up
 
 _CLEAN_UP: Final = 1.0  # seconds a failed run's sink may take to say so
@@ -86,7 +86,7 @@ class Run:
         started_at, clock = datetime.now(UTC), time.monotonic()
         error: BaseException | None = None
         try:
-            await self._extract_and_deliver(extract, sink)
+            await _shieldable(partial(self._extract_and_deliver, extract, sink))
         except BaseException as exc:
             error = exc
             raise
@@ -186,14 +186,19 @@ class Run:
         )
         ends = _Ends()
         with Intake(self._settings, self.counters, self.findings) as self.intake:
-            async with client as self.client, anyio.create_task_group() as group:
-                source = self.counters.source
-                self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
-                self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
-                self.walks = Walks(self.workers, self.client, self.findings, self._redact)
-                group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
-                # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
-                group.start_soon(ends.of, group, partial(self._call, extract))
+            try:
+                async with client as self.client, anyio.create_task_group() as group:
+                    source = self.counters.source
+                    self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
+                    self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
+                    self.walks = Walks(self.workers, self.client, self.findings, self._redact)
+                    group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
+                    # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
+                    group.start_soon(ends.of, group, partial(self._call, extract))
+            finally:
+                if not ends.with_unwritten:
+                    with contextlib.suppress(SpoolError):  # the run has failed already, and says why
+                        await drain(self.intake, spool)
         ends.raise_first()
         self._find_unmatched_limits()
         if self.findings.loss_count and not self._settings.allow_losses:
@@ -208,6 +213,7 @@ class Run:
         except BaseException as exc:
             for error in _behind(exc):
                 self.client.distrust(error)
+            cancel_stragglers(self)
             raise
         finally:
             self.extracting = False
@@ -292,6 +298,11 @@ class _Ends:
             self._errors.append(exc)
             group.cancel_scope.cancel()
 
+    @property
+    def with_unwritten(self) -> bool:
+        """Whether a batch could not be written: what came after it is of no use then."""
+        return any(isinstance(error, DeliveryError) for error in self._errors)
+
     def raise_first(self) -> None:
         """Raise the first error, the others as notes on it; or the cancellation where there was nothing else."""
         leaves: list[BaseException] = [leaf for error in self._errors for leaf in _leaves(error)] or [*self._cancelled]
@@ -301,6 +312,22 @@ class _Ends:
                 if not isinstance(other, asyncio.CancelledError):
                     first.add_note(f"also: {type(other).__name__}: {other}")
             raise first
+
+
+async def _shieldable(work: Callable[[], Awaitable[None]]) -> None:
+    """Do it in a task of its own: anyio's shields hold there, while a task that asyncio cancels has none."""
+    errors: list[BaseException] = []
+
+    async def body() -> None:
+        try:
+            await work()
+        except BaseException as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+            errors.append(exc)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(body)
+    if errors:
+        raise errors[0]
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -212,7 +212,7 @@ def _start(
     try:
         with shown(integration, console, debug=debug, quiet=quiet):
             integration.start(sink)
-    except (Exception, KeyboardInterrupt, SystemExit) as failure:  # noqa: BLE001 # shown by the caller
+    except BaseException as failure:  # noqa: BLE001 # shown by the caller; extract() may raise anything
         return failure
     return None
 

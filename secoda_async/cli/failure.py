@@ -24,6 +24,7 @@ class ExitStatus(IntEnum):
     FAILED = 1
     USAGE = 2
     STALE = 4
+    FINDINGS = 5
     DEGRADED = 6
     INTERRUPTED = 130
     TERMINATED = 143

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final, Self, TypedDict
 
+import anyio
 from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import Unpack
 from yarl import URL
@@ -93,6 +94,7 @@ class BodyOptions(RequestOptions, total=False):
     """A JSON body."""
 
 
+_CLOSING: Final = 1.0  # seconds a transport may take to close
 _CHOICES: Final = frozenset({"timeout", "retry", "verify", "auth", "idempotent", "weight"})
 NO_PACES: Final[Mapping[str, Pace]] = MappingProxyType({})
 
@@ -200,7 +202,8 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        with anyio.move_on_after(_CLOSING, shield=True):  # a run that is cancelled closes its connections, too
+            await self.aclose()
 
     def _control(self, host: str) -> Control:
         if self._concurrency is not None:

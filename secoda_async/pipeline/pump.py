@@ -29,11 +29,22 @@ async def pump(intake: Intake, spool: Spool, sink: Sink) -> None:
             intake.flush()
             continue
         batches += _queued(intake)
-        await to_thread.run_sync(_append, spool, batches)
+        with anyio.CancelScope(shield=True):  # or they would be neither in the queue nor in the spool
+            await to_thread.run_sync(_append, spool, batches)
         for batch in batches:
             if streaming is not None:
                 await streaming.write(batch)
             intake.delivered(batch)
+
+
+async def drain(intake: Intake, spool: Spool) -> None:
+    """Write what a pump that was cut off has left in the queue: the spool then holds all that was declared.
+
+    Nothing else gets it. Raises SpoolError where it cannot be written.
+    """
+    if batches := [*_queued(intake)]:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(_append, spool, batches)
 
 
 def _queued(intake: Intake) -> Iterator[Batch]:
