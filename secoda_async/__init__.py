@@ -3,6 +3,7 @@
 Subclass `SecodaIntegration`, write ``async def extract(self)``, and call ``start()``.
 """
 
+from secoda_async.baselines import Target
 from secoda_async.diff import Diff, LineageDiff, TypeDiff
 from secoda_async.errors import (
     AddressError,
@@ -15,6 +16,7 @@ from secoda_async.errors import (
     ConfigurationError,
     ConnectError,
     CredentialError,
+    DatasetError,
     DecodeError,
     DeliveryError,
     EgressError,
@@ -34,6 +36,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
     ResponseError,
     RunError,
+    ScopeError,
     SecodaAsyncError,
     SpoolError,
     StaleGuardError,
@@ -69,13 +72,14 @@ from secoda_async.pagination.pagers import (
     Pager,
     SinglePage,
 )
-from secoda_async.pipeline.sink import RunInfo, Sink, StreamingSink
+from secoda_async.pipeline.sink import RunInfo, Sink, StreamingSink, SyncSink
 from secoda_async.report import RunReport
-from secoda_async.settings import UNSET, Input, RateLimit, RetryPolicy, Settings, StaleLimits, Timeout
+from secoda_async.settings import UNSET, Carry, Input, RateLimit, RetryPolicy, Settings, Skip, StaleLimits, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
-from secoda_async.spool import Batch, Kind, Spool
+from secoda_async.spool import Batch, Spool
+from secoda_async.spool_index import Kind
 from secoda_async.version import __version__
 
 __all__ = [
@@ -92,12 +96,14 @@ __all__ = [
     "BodySource",
     "BodyTooLargeError",
     "BrokenExchangeError",
+    "Carry",
     "CertificateError",
     "CircuitOpenError",
     "ConfigurationError",
     "ConnectError",
     "CredentialError",
     "Cursor",
+    "DatasetError",
     "DeclaredLineage",
     "DecodeError",
     "DeliveryError",
@@ -148,12 +154,14 @@ __all__ = [
     "RunError",
     "RunInfo",
     "RunReport",
+    "ScopeError",
     "SecodaAsyncError",
     "SecodaIntegration",
     "SecodaSink",
     "Settings",
     "SinglePage",
     "Sink",
+    "Skip",
     "Spool",
     "SpoolError",
     "StaleGuardError",
@@ -162,7 +170,9 @@ __all__ = [
     "StdoutSink",
     "StreamedResponse",
     "StreamingSink",
+    "SyncSink",
     "TablesFromSQLQuery",
+    "Target",
     "Timeout",
     "Transport",
     "TransportError",

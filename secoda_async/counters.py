@@ -64,6 +64,10 @@ class Counters:
     """Declared resources, by entity type."""
     lineage: int = 0
     """Declared lineages."""
+    rejected: int = 0
+    """Records that could not be taken."""
+    scopes: Counter[str] = field(default_factory=Counter)
+    """Scopes that have ended, by how: ``live``, ``carried``, ``skipped`` or ``failed``."""
     undelivered: int = 0
     """Bytes declared and not yet written."""
     undelivered_peak: int = 0

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from secoda_async.errors import ConfigurationError
-from secoda_async.spool import Kind
+import orjson
+from filelock import FileLock, Timeout
+
+from secoda_async.errors import ConfigurationError, DatasetError
+from secoda_async.spool import FORMAT, INDEX, MANIFEST, State
+from secoda_async.spool_index import Kind
+
+RUN_FILE: Final = "run.json"
+"""What `JSONLSink` writes beside its files."""
+FAILED_FILE: Final = "run.failed.json"
+"""What it writes in its place where a run failed."""
+_TAIL: Final = 2**20
+_PIECE: Final = 2**20
 
 
 class Dataset(NamedTuple):
@@ -20,10 +33,123 @@ class Dataset(NamedTuple):
         return self.resources if kind is Kind.RESOURCES else self.lineage
 
 
+class FoundDataset(NamedTuple):
+    """What a folder holds."""
+
+    dataset: Dataset
+    run: str | None = None
+    """The run that wrote it, and whose sums it fits; None: another program did."""
+    scopes: Path | None = None
+    """The index that tells which of it belongs to which scope."""
+
+
 def open_dataset(directory: Path) -> Dataset:
-    """The dataset in a folder. Raises ConfigurationError where the folder holds none."""
-    found = Dataset(*(directory / kind.filename for kind in Kind))
-    for path in found:
+    """The dataset in a folder; raises as `find_dataset` does."""
+    return find_dataset(directory).dataset
+
+
+def find_dataset(directory: Path) -> FoundDataset:
+    """What a folder holds. It blocks, and reads all of files that have sums to be compared with.
+
+    Raises ConfigurationError where the folder holds no dataset, and DatasetError where it holds one that is not whole:
+    of a run that died, goes on or failed, of another format, or whose files are not what was written.
+    """
+    if (directory / MANIFEST).is_file():
+        return _find_spool(directory)
+    dataset = Dataset(*(directory / kind.filename for kind in Kind))
+    for path in dataset:
         if not path.is_file():
             raise ConfigurationError(f"{directory} holds no {path.name}; give a folder with both JSONL files")
-    return found
+    if (directory / RUN_FILE).is_file():
+        told = _told(directory / RUN_FILE)
+        _compare(dataset, {kind: _at(told, "files", kind.filename) for kind in Kind}, directory / RUN_FILE)
+        return FoundDataset(dataset, str(_at(told, "run")))
+    return FoundDataset(dataset)
+
+
+def _find_spool(directory: Path) -> FoundDataset:
+    path = directory / MANIFEST
+    told = _told(path)
+    state = _at(told, "state")
+    if state not in {State.COMPLETE, State.ACCEPTED}:
+        raise DatasetError(f"the run in {directory} is not complete: {_why(directory, told)}")
+    folder = directory / str(_at(told, "folder"))
+    if folder.resolve().parent not in {directory.resolve(), directory.resolve().parent}:
+        raise DatasetError(f"{path} is damaged: its files cannot be in {folder}")
+    dataset = Dataset(*(folder / kind.filename for kind in Kind))
+    _compare(dataset, {kind: _at(told, "files", kind.value) for kind in Kind}, path)
+    return FoundDataset(dataset, str(_at(told, "run")), folder / INDEX)
+
+
+def _why(directory: Path, told: Mapping[str, Any]) -> str:
+    if told["state"] == State.FAILED:
+        return f"it failed ({told.get('error', 'the reason is not known')}); mend that and run it again"
+    try:
+        with FileLock(directory / "lock", blocking=False, thread_local=False):
+            torn = "".join(_torn(directory / kind.filename) for kind in Kind)
+            return (
+                f"it died while it was extracting{torn}. Run it again; with a journal, --resume {directory.name} "
+                "continues it"
+            )
+    except Timeout:
+        return "it still goes on; wait for its end"
+
+
+def _torn(path: Path) -> str:
+    """What is to be said of a file whose last line was cut off."""
+    if not path.is_file() or not path.stat().st_size:
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        tail = file.read()
+    cut = len(tail) - (tail.rfind(b"\n") + 1)
+    return f", and the last line of {path.name} is torn after {cut:,} bytes" if cut else ""
+
+
+def _told(path: Path) -> Mapping[str, Any]:
+    try:
+        told = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as exc:
+        raise DatasetError(f"{path} cannot be read ({exc}), so its files are not known to be whole") from None
+    found = _at(told, "format")
+    if found != FORMAT:
+        raise DatasetError(
+            f"{path} has format {found!r}, and this version reads {FORMAT}; use the version that wrote it, or run the "
+            "extraction again"
+        )
+    return told  # type: ignore[no-any-return] # a mapping, as `_at` has found
+
+
+def _at(told: object, *names: str) -> Any:
+    for name in names:
+        if not isinstance(told, dict) or name not in told:
+            raise DatasetError(f"a run's own description holds no {'.'.join(names)}: it is damaged; run it again")
+        told = told[name]
+    return told
+
+
+def _compare(dataset: Dataset, sums: Mapping[Kind, Any], told_by: Path) -> None:
+    for kind in Kind:
+        path = dataset.file(kind)
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing, which {told_by.name} tells of; run the extraction again")
+        size = path.stat().st_size
+        expected = _at(sums[kind], "bytes")
+        if size != expected:
+            what = f"{size:,} bytes, and {told_by.name} tells of {expected:,}"
+        elif _digest(path) != _at(sums[kind], "sha256"):
+            what = f"not the content that {told_by.name} tells of"
+        else:
+            continue
+        raise DatasetError(
+            f"{path} has {what}{_torn(path)}: it is damaged or was edited; run the extraction again, or remove "
+            f"{told_by.name} where the files are meant to be as they are"
+        )
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

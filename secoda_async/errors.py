@@ -28,6 +28,8 @@ SecodaAsyncError
 │   ├── EncodeError               … it cannot be written as JSON
 │   ├── RecordTooLargeError       … it is over the cap
 │   └── BackpressureError         … records come faster than they are taken: `await` the declares
+├── ScopeError                    name, nest and end scopes in order; or a policy found nothing to carry
+├── DatasetError                  mend the files of records: a line that is none, a file that cannot be read
 ├── IncompleteRunError            something was lost, so nothing was delivered
 └── DeliveryError                 the run was complete, its delivery was not
     ├── SpoolError                … the run's own files cannot be written or read
@@ -41,7 +43,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from secoda_async.diff import Diff
     from secoda_async.network.message import Request, Response
@@ -179,6 +181,14 @@ class BackpressureError(RecordError):
     """Raised when records come faster than they are taken, because their declares are not awaited."""
 
 
+class DatasetError(SecodaAsyncError):
+    """Raised when files of records cannot be read, or hold something that is no record; says which line, if known."""
+
+
+class ScopeError(SecodaAsyncError):
+    """Raised when scopes do not fit together, or when one failed and there is nothing to carry over in its place."""
+
+
 class IncompleteRunError(SecodaAsyncError):
     """Raised when ``extract`` returned although something was lost."""
 
@@ -223,3 +233,12 @@ class UploadError(DeliveryError):
     def __init__(self, message: str, *, status: int | None = None, ambiguous: bool = False) -> None:
         super().__init__(message, ambiguous=ambiguous)
         self.status = status
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group and of the groups within it; an error that is no group is itself one."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, final
@@ -25,7 +25,7 @@ from secoda_async.process import run_in_process
 from secoda_async.redact import Redactor
 from secoda_async.report import RunReport
 from secoda_async.runner import Run
-from secoda_async.settings import Input, Settings
+from secoda_async.settings import Input, OnError, Settings
 from secoda_async.sinks.stdout import StdoutSink
 from secoda_async.stragglers import told_of_failures
 from secoda_async.workers import Items, Map, Worker
@@ -211,19 +211,48 @@ class SecodaIntegration(abc.ABC):
         return self._run.intake.declare_lineage(lineage)
 
     @final
-    def for_each(self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None) -> Call[None]:
+    def for_each(
+        self,
+        items: Items[T],
+        worker: Worker[T, Any],
+        *,
+        concurrency: int | None = None,
+        scope: Callable[[T], str] | None = None,
+        on_error: OnError = "fail",
+    ) -> Call[None]:
         """Await ``worker(item)`` for every item, ``concurrency`` (default: the setting, else as many as are of use)
         at a time.
 
         Items may be any iterable, sync or async, of any length: workers pull. The first error stops the rest and is
-        raised.
+        raised. ``scope=lambda schema: f"schema:{schema['name']}"`` gives each item a `scope` of its own, with
+        ``on_error`` as its policy. Raises ConfigurationError where ``on_error`` is given without ``scope``.
         """
-        return self._run.workers.for_each(items, worker, concurrency=concurrency)
+        run = self._run
+        if scope is not None:
+            worker = run.scopes.each_in(worker, scope, on_error)
+        elif on_error != "fail":
+            raise ConfigurationError("for_each: on_error needs scope=, which names the scope of an item")
+        return run.workers.for_each(items, worker, concurrency=concurrency)
 
     @final
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete: ``async for result in self.map(items, worker)``."""
         return self._run.workers.map(items, worker, concurrency=concurrency)
+
+    @final
+    def scope(self, name: str, *, on_error: OnError = "fail") -> AbstractAsyncContextManager[None]:
+        """A part of the run that succeeds or fails on its own.
+
+        Usage: ``async with self.scope("schema:sales", on_error="carry"): ...``
+
+        What is declared inside, and in tasks that are started inside, belongs to it, once it has ended without an error
+        and without a loss. Where it has not: ``"fail"`` fails the run; ``"carry"``, or ``Carry(max_age=…)``, puts the
+        records of this scope in the last accepted sync in its place; ``Skip(403, …)`` leaves it out where what went
+        wrong is only that. Such a run is degraded. Cancellation passes through all of them.
+        A name is the scope's own, in every run the same; scopes within one another end inner first.
+        Raises ScopeError where they do not, and where there is nothing to carry; ConfigurationError for another policy.
+        """
+        return self._run.scopes.open(name, on_error)
 
     @property
     def current_run(self) -> Run | None:

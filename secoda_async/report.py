@@ -17,7 +17,7 @@ class Status(StrEnum):
 
     COMPLETE = "complete"
     DEGRADED = "degraded"
-    """Delivered although something was lost, because ``allow_losses`` said so."""
+    """Delivered, with something lost that ``allow_losses`` allowed, or with scopes carried over or skipped."""
     FAILED = "failed"
 
 
@@ -104,6 +104,10 @@ class RunReport(BaseModel):
     """Declared resources by entity type."""
     lineage: int
     """Declared lineages."""
+    rejected: int
+    """Records that could not be taken; the run's ``rejected.jsonl`` shows the first 10,000."""
+    scopes: dict[str, int]
+    """Scopes by how they ended: ``live``, ``carried``, ``skipped``, ``failed``."""
     source: TrafficReport
     upload: TrafficReport
     undelivered_peak_bytes: int
@@ -127,7 +131,8 @@ class RunReport(BaseModel):
         counters: Counters,
         findings: Findings,
     ) -> Self:
-        success = Status.DEGRADED if findings.loss_count else Status.COMPLETE
+        is_degraded = findings.loss_count or counters.scopes["carried"] or counters.scopes["skipped"]
+        success = Status.DEGRADED if is_degraded else Status.COMPLETE
         return cls(
             run=run,
             integration=integration,
@@ -138,6 +143,8 @@ class RunReport(BaseModel):
             error=error,
             resources={str(name): count for name, count in sorted(counters.resources.items())},
             lineage=counters.lineage,
+            rejected=counters.rejected,
+            scopes=dict(sorted(counters.scopes.items())),
             source=TrafficReport.of(counters.source),
             upload=TrafficReport.of(counters.upload),
             undelivered_peak_bytes=counters.undelivered_peak,

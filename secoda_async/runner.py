@@ -6,17 +6,22 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from secoda_async.baselines import Baselines
 from secoda_async.counters import Counters, Pace
-from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError, SpoolError
+from secoda_async.dataset import Dataset
+from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError, SpoolError, leaves
 from secoda_async.findings import Findings
+from secoda_async.network.asked import last_asked
 from secoda_async.network.client import Client
 from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
@@ -24,12 +29,15 @@ from secoda_async.pace_file import load_paces, save_paces
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import drain, pump
-from secoda_async.pipeline.sink import RunInfo, Sink
+from secoda_async.pipeline.sink import RunInfo, Sink, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport
 from secoda_async.run_journal import RunJournal, resumed
+from secoda_async.scopes import Scopes
 from secoda_async.settings import Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
+from secoda_async.spool_index import Kind
+from secoda_async.stored_scopes import StoredScopes
 from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers
 from secoda_async.workers import WORKER_TASK, Workers, gave_up
 
@@ -51,6 +59,7 @@ class Run:
     intake: Intake
     workers: Workers
     walks: Walks
+    scopes: Scopes
 
     def __init__(
         self,
@@ -76,6 +85,8 @@ class Run:
         self._journal: RunJournal | None = None
         self._default_auth = default_auth
         self._known: dict[str, Pace] = {}
+        self._baselines: Baselines | None = None
+        self._held = ExitStack()
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -106,7 +117,7 @@ class Run:
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
         await self._prepare_replay()
         with anyio.CancelScope(shield=True):  # or files that are made in that moment would stay open
-            spool = await to_thread.run_sync(self._open_files)
+            spool = await to_thread.run_sync(self._open_files, sink)
         opened: list[Sink] = []
         try:
             await sink.open(self._info())
@@ -115,7 +126,7 @@ class Run:
             await self._finish_journal()
             await to_thread.run_sync(spool.complete)
             await self._deliver(spool, sink)
-            await to_thread.run_sync(spool.accept)
+            await to_thread.run_sync(self._accept, spool)
         except BaseException as exc:
             try:
                 await self._finish_journal()
@@ -126,6 +137,11 @@ class Run:
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._close_files, spool)
+
+    def _accept(self, spool: Spool) -> None:
+        spool.accept()
+        if self._baselines is not None:
+            self._baselines.accept(Dataset(*(spool.file(kind).path for kind in Kind)), self.run_id, index=spool.index)
 
     async def _prepare_replay(self) -> None:
         """Look at the recording before anything is written: a wrong one must not cost an older run its files."""
@@ -138,10 +154,19 @@ class Run:
         await replay.check()
         self._transport = replay
 
-    def _open_files(self) -> Spool:
-        """The run's spool, and its journal where it keeps one."""
+    def _open_files(self, sink: Sink) -> Spool:
+        """The run's spool, its journal where it keeps one, and the sink's target, which no other run may have now."""
         settings = self._settings
         state_dir = resolve_state_dir(settings.state_dir)
+        if isinstance(sink, SyncSink):
+            self._baselines = self._held.enter_context(Baselines(state_dir, sink.target).held(self.run_id))
+        try:
+            return self._open_spool(settings, state_dir)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _open_spool(self, settings: Settings, state_dir: Path) -> Spool:
         self._known = load_paces(state_dir)
         if settings.record is not None and not settings.record.parent.is_dir():
             raise ConfigurationError(f"record: there is no folder {settings.record.parent}; make it")
@@ -164,6 +189,7 @@ class Run:
                 with contextlib.suppress(OSError):  # the next run will find it out again
                     save_paces(resolve_state_dir(self._settings.state_dir), self.counters.source.paces)
         finally:
+            self._held.close()
             spool.close()
 
     async def _finish_journal(self) -> None:
@@ -185,13 +211,21 @@ class Run:
             gave_up=gave_up,
         )
         ends = _Ends()
-        with Intake(self._settings, self.counters, self.findings) as self.intake:
+        with Intake(self._settings, self.counters, self.findings, self._last_request) as self.intake:
             try:
                 async with client as self.client, anyio.create_task_group() as group:
                     source = self.counters.source
                     self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
                     self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
                     self.walks = Walks(self.workers, self.client, self.findings, self._redact)
+                    self.scopes = Scopes(
+                        self.intake,
+                        counters=self.counters,
+                        findings=self.findings,
+                        redact=self._redact,
+                        stored=self._load_scopes,
+                        stop=self.workers.stop_part,
+                    )
                     group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
                     # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
                     group.start_soon(ends.of, group, partial(self._call, extract))
@@ -224,12 +258,14 @@ class Run:
     async def _look_for_what_was_left(self) -> None:
         """Whatever was cut off, or has not ended when ``extract`` returns, is missing from the result."""
         self.findings.lose_cancelled()
-        for sentence in await self.workers.aclose():
-            self.findings.lose(sentence)
+        for sentence, ledger in await self.workers.aclose():
+            self.findings.lose(sentence, ledger=ledger)
         for request in self.client.in_flight:
             self.findings.lose(self._redact(f"{request} was still in flight when extract() returned; await it"))
         for sentence in await stop_stragglers(self):
             self.findings.lose(sentence)
+        for name in self.intake.open_scopes:
+            self.findings.lose(f"the scope {name!r} had not ended when extract() returned; await what it is in")
         if forgotten := self.client.never_awaited:
             self.findings.lose(
                 f"{forgotten} http_* calls were never awaited, or cancelled before they began, so nothing was sent; "
@@ -241,6 +277,14 @@ class Run:
         """Count a task of ``run`` that failed and that nobody awaited."""
         if isinstance(run, Run):
             run.findings.lose(run._redact(sentence))
+
+    def _last_request(self) -> str:
+        request = last_asked.get()
+        return "" if request is None else self._redact(str(request))
+
+    def _load_scopes(self) -> StoredScopes | None:
+        baseline = None if self._baselines is None else self._baselines.current()
+        return None if baseline is None else StoredScopes.load(baseline.directory)
 
     def _find_unmatched_limits(self) -> None:
         for key in self.client.unmatched_limits:
@@ -305,9 +349,9 @@ class _Ends:
 
     def raise_first(self) -> None:
         """Raise the first error, the others as notes on it; or the cancellation where there was nothing else."""
-        leaves: list[BaseException] = [leaf for error in self._errors for leaf in _leaves(error)] or [*self._cancelled]
-        if leaves:
-            first, *others = leaves
+        found: list[BaseException] = [leaf for error in self._errors for leaf in leaves(error)] or [*self._cancelled]
+        if found:
+            first, *others = found
             for other in others:
                 if not isinstance(other, asyncio.CancelledError):
                     first.add_note(f"also: {type(other).__name__}: {other}")
@@ -328,12 +372,6 @@ async def _shieldable(work: Callable[[], Awaitable[None]]) -> None:
         group.start_soon(body)
     if errors:
         raise errors[0]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
 
 
 def _behind(error: BaseException) -> list[BaseException]:

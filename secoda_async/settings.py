@@ -151,6 +151,59 @@ class Timeout:
         return cls(connect=value, read=value, total=value)
 
 
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """What a scope that fails ends in: its records of the last accepted sync take the place of its own.
+
+    Usage: ``async with self.scope(name, on_error=Carry(max_age=86400))``, or ``on_error="carry"`` for a week.
+    The run is *degraded* then. Where no accepted sync holds the scope, or only one that is too old, the scope fails.
+    """
+
+    max_age: float = 7 * 86_400.0
+    """Seconds since these records were read from the source, after which they are not carried any further."""
+
+    def __post_init__(self) -> None:
+        _require(_is_seconds(self.max_age), f"Carry: max_age must be a number of seconds above 0, not {self.max_age!r}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Skip:
+    """What a scope that fails ends in: nothing of it is part of the sync, so that the workspace removes what it holds.
+
+    Usage: ``async with self.scope(name, on_error=Skip(403, PermissionError))``: statuses, and classes of exceptions.
+    Whatever else goes wrong fails the scope. The run is *degraded* then.
+    Raises ConfigurationError where nothing is named, or something that is neither.
+    """
+
+    statuses: frozenset[int]
+    errors: tuple[type[Exception], ...]
+
+    def __init__(self, *what: int | type[Exception]) -> None:
+        _require(bool(what), "Skip: name what may be skipped, such as Skip(403, PermissionError)")
+        for one in what:
+            _require(
+                (isinstance(one, int) and not isinstance(one, bool) and 400 <= one <= 599)
+                or (isinstance(one, type) and issubclass(one, Exception)),
+                f"Skip takes statuses from 400 to 599 and classes of exceptions, not {one!r}",
+            )
+        object.__setattr__(self, "statuses", frozenset(one for one in what if isinstance(one, int)))
+        object.__setattr__(self, "errors", tuple(one for one in what if isinstance(one, type)))
+
+
+OnError = Literal["fail", "carry"] | Carry | Skip
+
+
+def as_policy(value: object) -> Carry | Skip | None:
+    """What ``on_error`` of a scope means; None: it fails the run. Raises ConfigurationError for anything else."""
+    if value == "carry":
+        return Carry()
+    _require(
+        value == "fail" or isinstance(value, Carry | Skip),
+        f'on_error must be "fail", "carry", Carry(...) or Skip(...), not {value!r}',
+    )
+    return value if isinstance(value, Carry | Skip) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaleLimits:
     """How much of each entity type one sync may remove from a workspace before it is refused.

@@ -1,8 +1,9 @@
 """A run's files: what was declared, in order, on disk before anything is delivered.
 
 ``<state_dir>/runs/<run id>/`` holds ``resources.jsonl`` and ``lineage.jsonl`` (every declared record, duplicates
-included), ``index.jsonl`` (a row per batch), ``manifest.json`` (format, state, counts) and ``lock``. All methods
-block: they are called in a worker thread.
+included), ``index.jsonl`` (a row per batch and per scope), ``rejected.jsonl`` (records that could not be taken),
+``manifest.json`` (format, state, counts) and ``lock``. Where a scope failed, ``live/`` holds the two files and the
+index again, without what was declared there. All methods block: they are called in a worker thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,21 +24,16 @@ import orjson
 from filelock import FileLock, Timeout
 
 from secoda_async.errors import SpoolError
+from secoda_async.spool_index import Kind, Range, ScopeEnd, read_live_index
 
 FORMAT: Final = 1
 KEPT_RUNS: Final = 3
+MANIFEST: Final = "manifest.json"
+INDEX: Final = "index.jsonl"
+REJECTED: Final = "rejected.jsonl"
+LIVE: Final = "live"
+"""The folder of what is part of the sync, where that is not all of it."""
 _DEFAULT_DIR: Final = ".secoda-async"
-
-
-class Kind(StrEnum):
-    """The two kinds of record, each with a file of its own."""
-
-    RESOURCES = "resources"
-    LINEAGE = "lineage"
-
-    @property
-    def filename(self) -> str:
-        return f"{self.value}.jsonl"
 
 
 class State(StrEnum):
@@ -76,6 +72,16 @@ def resolve_state_dir(setting: Path | None) -> Path:
     return setting or Path(os.environ.get("SECODA_ASYNC_STATE") or _DEFAULT_DIR)
 
 
+def make_private(state_dir: Path, directory: Path) -> None:
+    """Make a folder within ``state_dir``, and that one; only their owner can read them."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ignore = state_dir / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+    for folder in (*reversed(directory.relative_to(state_dir).parents), directory.relative_to(state_dir)):
+        (state_dir / folder).mkdir(mode=0o700, exist_ok=True)
+
+
 def new_run_id() -> str:
     """Sorts by time of creation, and two of the same moment differ."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(2)}"
@@ -99,7 +105,7 @@ class _Writer:
         self.bytes += len(lines)
         self.records += records
 
-    def sync(self) -> None:
+    def finish(self) -> None:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -107,6 +113,44 @@ class _Writer:
 
     def finished(self) -> SpoolFile:
         return SpoolFile(self.path, self.bytes, self.records, self._digest.hexdigest())
+
+
+class _Files:
+    """The two files and their index, in one folder."""
+
+    def __init__(self, directory: Path, closing: ExitStack) -> None:
+        self.of_kind = {kind: _Writer(directory / kind.filename) for kind in Kind}
+        self.index = _Writer(directory / INDEX)
+        for writer in (*self.of_kind.values(), self.index):
+            closing.callback(writer.close)
+
+    def append(self, batches: Iterable[Batch]) -> list[Range]:
+        """Write lines, then their rows in the index, each file in one go."""
+        ranges: list[Range] = []
+        rows = bytearray()
+        lines: dict[Kind, list[bytes | bytearray]] = {kind: [] for kind in Kind}
+        ahead = dict.fromkeys(Kind, 0)
+        records = dict.fromkeys(Kind, 0)
+        for scope, kind, some, count in batches:
+            offset = self.of_kind[kind].bytes + ahead[kind]
+            place = Range(scope, kind, offset, len(some), count, zlib.crc32(some))
+            lines[kind].append(some)
+            ahead[kind] += len(some)
+            records[kind] += count
+            rows += orjson.dumps(place.row(), option=orjson.OPT_APPEND_NEWLINE)
+            ranges.append(place)
+        for kind, pieces in lines.items():
+            if pieces:
+                self.of_kind[kind].append(pieces[0] if len(pieces) == 1 else b"".join(pieces), records[kind])
+        self.index.append(rows, len(ranges))
+        return ranges
+
+    def end_scope(self, end: ScopeEnd) -> None:
+        self.index.append(orjson.dumps(end.row(), option=orjson.OPT_APPEND_NEWLINE), 1)
+
+    def finish(self) -> None:
+        for writer in (*self.of_kind.values(), self.index):
+            writer.finish()
 
 
 class Spool:
@@ -121,6 +165,7 @@ class Spool:
         self.run_id = run_id
         self.state = State.EXTRACTING
         self._started_at = datetime.now(UTC)
+        self._has_dead = False
         self._closing = ExitStack()
         self._lock = FileLock(directory / "lock", thread_local=False)  # worker threads take turns
 
@@ -129,11 +174,7 @@ class Spool:
         """Make the run's folder, take its lock, and remove old runs: the last 3 are kept, and any that is locked."""
         directory = state_dir / "runs" / run_id
         with _reported(directory):
-            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ignore = state_dir / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
-            directory.parent.mkdir(mode=0o700, exist_ok=True)
+            make_private(state_dir, directory.parent)
             _prune(directory.parent, keep=KEPT_RUNS - 1)
             directory.mkdir(mode=0o700)
             spool = cls(directory, run_id)
@@ -146,37 +187,58 @@ class Spool:
     def _open_files(self) -> None:
         self._lock.acquire(blocking=False)
         self._closing.callback(self._lock.release)
-        self._writers = {kind: _Writer(self.directory / kind.filename) for kind in Kind}
-        self._index = _Writer(self.directory / "index.jsonl")
-        for writer in (*self._writers.values(), self._index):
-            self._closing.callback(writer.close)
+        self._files = self._live = _Files(self.directory, self._closing)
         self._write_manifest({})
 
-    def append(self, batch: Batch) -> None:
-        """Write a batch, then its row in the index."""
-        writer = self._writers[batch.kind]
-        row = {
-            "scope": batch.scope,
-            "kind": batch.kind,
-            "offset": writer.bytes,
-            "length": len(batch.lines),
-            "records": batch.records,
-            "crc32": zlib.crc32(batch.lines),
-        }
+    def append(self, *batches: Batch) -> list[Range]:
+        """Write batches, then their rows in the index, which are returned."""
         with _reported(self.directory):
-            writer.append(batch.lines, batch.records)
-            self._index.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE), 1)
+            return self._files.append(batches)
+
+    def end_scope(self, end: ScopeEnd) -> None:
+        """Say how a scope ended; after its batches, and before the end of the scope that holds it."""
+        self._has_dead |= not end.outcome.counts
+        with _reported(self.directory):
+            self._files.end_scope(end)
+
+    def reject(self, line: bytes) -> None:
+        """Keep what could not be taken, and why, in ``rejected.jsonl``."""
+        with _reported(self.directory), (self.directory / REJECTED).open("ab") as file:
+            file.write(line)
+
+    def read(self, place: Range) -> bytes:
+        """The lines of a batch that has been written. Raises SpoolError where they are damaged."""
+        with _reported(self.directory):
+            return read_range(self.directory, place)
 
     def file(self, kind: Kind) -> SpoolFile:
-        """What has been written of a kind."""
-        return self._writers[kind].finished()
+        """What is part of the sync: of a run that goes on, all that has been written of a kind."""
+        return self._live.of_kind[kind].finished()
+
+    @property
+    def index(self) -> Path:
+        """The index of these files."""
+        return self._live.index.path
 
     def complete(self) -> None:
         """Say that everything was extracted: the files are on disk before the manifest says so."""
         with _reported(self.directory):
-            for writer in (*self._writers.values(), self._index):
-                writer.sync()
+            self._files.finish()
+            if self._has_dead:
+                self._write_live()
             self._finish(State.COMPLETE)
+
+    def _write_live(self) -> None:
+        folder = self.directory / LIVE
+        folder.mkdir(mode=0o700)
+        live = _Files(folder, self._closing)
+        for row in read_live_index(self._files.index.path):
+            if isinstance(row, ScopeEnd):
+                live.end_scope(row)
+            else:
+                live.append([Batch(row.scope, row.kind, read_range(self.directory, row), row.records)])
+        live.finish()
+        self._live = live
 
     def accept(self) -> None:
         """Say that the sink took it."""
@@ -193,7 +255,8 @@ class Spool:
     def _finish(self, state: State, **more: Any) -> None:
         self.state = state
         files = {kind.value: self.file(kind).sums() for kind in Kind}
-        self._write_manifest({"finished_at": datetime.now(UTC), "files": files, **more})
+        folder = "." if self._live is self._files else LIVE
+        self._write_manifest({"finished_at": datetime.now(UTC), "folder": folder, "files": files, **more})
 
     def _write_manifest(self, more: dict[str, Any]) -> None:
         manifest = {
@@ -204,7 +267,21 @@ class Spool:
             **more,
         }
         with _reported(self.directory):
-            replace_file(self.directory / "manifest.json", orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+            replace_file(self.directory / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+
+
+def read_range(directory: Path, place: Range) -> bytes:
+    """The lines of a batch, from the files of a folder. Raises SpoolError where they are not what was written."""
+    path = directory / place.kind.filename
+    with path.open("rb") as file:
+        file.seek(place.offset)
+        lines = file.read(place.length)
+    if len(lines) != place.length or zlib.crc32(lines) != place.crc32:
+        raise SpoolError(
+            f"{path} is damaged: the {place.length} bytes from byte {place.offset} on are not those that were written; "
+            "run the extraction again, on a disk that keeps what it is given"
+        )
+    return lines
 
 
 def replace_file(path: Path, content: bytes) -> None:

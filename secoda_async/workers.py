@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from secoda_async.counters import MOST_SLOTS
 from secoda_async.errors import ConfigurationError
+from secoda_async.findings import Ledger, current_ledger
 from secoda_async.network.callers import halted_here, work_for
 
 T = TypeVar("T")
@@ -157,16 +158,26 @@ class Workers:
         self._results.append(results)
         return results
 
-    async def aclose(self) -> list[str]:
-        """Stop what was neither read to its end nor closed, or never awaited; a sentence for each that was wanted."""
-        wanted = [one.describe() for one in self._results if one.is_wanted and not one.ended]
+    async def aclose(self) -> list[tuple[str, Ledger | None]]:
+        """Stop what was neither read to its end nor closed, or never awaited.
+
+        A sentence for each that was wanted, and the ledger of the part of the run that it belongs to.
+        """
+        wanted = [(one.describe(), one.ledger) for one in self._results if one.is_wanted and not one.ended]
         for one in self._results:
             await one.aclose()
         for call, name in self._calls:
             if _is_unstarted(call):
                 call.close()
-                wanted.append(f"for_each({name}) was never awaited, so none of its items was worked on; write `await`")
+                told = f"for_each({name}) was never awaited, so none of its items was worked on; write `await`"
+                wanted.append((told, None))
         return wanted
+
+    def stop_part(self, ledger: Ledger) -> None:
+        """Stop the results of a part of the run that is not wanted any more, without waiting."""
+        for one in self._results:
+            if one.ledger is not None and one.ledger.is_within(ledger):
+                one.stop()
 
     def stop(self) -> None:
         """Stop all of it, without waiting."""
@@ -226,6 +237,7 @@ class Results(abc.ABC, Generic[R]):
         self._send, self._receive = anyio.create_memory_object_stream[R](ahead)
         self._scope = anyio.CancelScope()
         self._wanted = _Wanted(_wanted.get())
+        self.ledger = current_ledger()
         self._error: BaseException | None = None
         self._stopped = anyio.Event()
         self.started = False

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 
 from secoda_async import Batch, DeclaredLineage, InternalResource, Resource, RunInfo, SecodaIntegration, Sink, Spool
-from secoda_async.spool import Kind
+from secoda_async.spool_index import Kind
 
 
 def table(name: object, **fields: Any) -> Resource:

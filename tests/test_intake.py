@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +19,14 @@ from secoda_async import (
     Resource,
     RunError,
     Settings,
+    SinglePage,
 )
 from secoda_async.counters import Counters
 from secoda_async.findings import Findings
 from secoda_async.pipeline.intake import Intake
 from secoda_async.spool import Batch
 from tests.integrations import MemorySink, StreamSink, edge, integration, table
+from tests.server import serve
 from tests.virtual_time import run_virtually
 
 
@@ -38,9 +41,11 @@ def small(**more: int) -> Settings:
 async def drain(intake: Intake) -> list[Batch]:
     """Take what has crossed so far, as the pump does."""
     taken = []
-    while intake.statistics()["queued_batches"]:
-        taken.append(intake.batches.receive_nowait())
-        intake.delivered(taken[-1])
+    while intake.statistics()["queued_items"]:
+        item = intake.items.receive_nowait()
+        if isinstance(item, Batch):
+            taken.append(item)
+            intake.delivered(item)
     return taken
 
 
@@ -103,7 +108,8 @@ def test_batches_hold_every_line_once_and_in_order(sizes: list[int], kinds) -> N
             for batch in batches:
                 last = bytes(batch.lines).splitlines(keepends=True)[-1]
                 assert len(batch.lines) - len(last) < 1_000
-            assert intake.statistics() == {"undelivered_bytes": 0, "queued_batches": 0}
+            nothing = {"undelivered_bytes": 0, "scopes_bytes": 0, "open_scopes": 0, "queued_items": 0}
+            assert intake.statistics() == nothing
 
     run_virtually(scenario())
 
@@ -284,3 +290,36 @@ async def test_a_full_queue_with_many_who_wait_is_still_written_in_full_batches(
     rows = [orjson.loads(line) for line in (await anyio.Path(run / "index.jsonl").read_bytes()).splitlines()]
     assert sum(row["records"] for row in rows) == 4_000
     assert all(row["length"] >= 2_000 for row in rows[:-1])  # only the last one was not full
+
+
+async def test_a_record_that_cannot_be_taken_is_kept_with_the_reason_and_the_request_it_came_from(
+    state_dir: Path,
+) -> None:
+    async def pages(request: web.Request) -> web.Response:
+        return web.json_response({"items": [{"id": "bad"}], "next": None})
+
+    async def extract(self: Any) -> None:
+        async def keep(item: dict[str, Any]) -> None:
+            await self.declare_resource(table(item["id"] + "\ud800"))
+
+        reply = await self.http_get("/list", params={"token": "t0ken"})
+        with pytest.raises(EncodeError):
+            await self.declare_resource(table("\ud800"))
+        for item in reply.json()["items"]:
+            with pytest.raises(EncodeError):
+                await keep(item)
+        async for item in self.paginate("/paged", items="items", pager=SinglePage()):
+            with pytest.raises(EncodeError):
+                await keep(item)
+
+    async with serve(pages) as url:
+        made = integration(extract, base_url=url, credentials={"token": "t0ken"})
+        with pytest.raises(IncompleteRunError, match="lone surrogate"):
+            await made.run(MemorySink())
+    assert made.report is not None
+    assert made.report.rejected == 3
+    path = state_dir / "runs" / made.report.run / "rejected.jsonl"
+    told = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    assert [one["request"].removeprefix(f"GET {url}") for one in told] == ["/list?token=[redacted]"] * 2 + ["/paged"]
+    assert all("lone surrogate" in one["reason"] for one in told)
+    assert told[1]["record"]["databuilder_id"] == "'bad\\ud800'"

@@ -1,16 +1,35 @@
 """A run's files say truly how far the run came."""
 
 import hashlib
+import subprocess
+import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
+import anyio
 import orjson
 import pytest
+from anyio import to_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secoda_async import Batch, Kind, Spool, SpoolError
-from secoda_async.spool import KEPT_RUNS, State, new_run_id, replace_file
+from secoda_async import (
+    Batch,
+    ConfigurationError,
+    DatasetError,
+    JSONLSink,
+    Kind,
+    RunError,
+    Spool,
+    SpoolError,
+    Target,
+)
+from secoda_async.baselines import Baselines
+from secoda_async.dataset import find_dataset
+from secoda_async.spool import KEPT_RUNS, State, new_run_id, read_range, replace_file
+from secoda_async.spool_index import Outcome, Range, ScopeEnd, read_index
+from tests.integrations import integration, table
 
 
 def manifest(spool: Spool) -> dict:
@@ -92,11 +111,11 @@ def test_a_state_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path, new_run_id())
-    spool._writers[Kind.RESOURCES].close()
+    spool._files.of_kind[Kind.RESOURCES].close()
     full = Path("/dev/full")
     if not full.exists():
         pytest.fail("this test needs a device that is always full, which Linux has")
-    spool._writers[Kind.RESOURCES]._file = full.open("wb", buffering=0)
+    spool._files.of_kind[Kind.RESOURCES]._file = full.open("wb", buffering=0)
     with pytest.raises(SpoolError, match="No space left"):
         spool.append(Batch(0, Kind.RESOURCES, b"{}\n", 1))
     spool.close()
@@ -114,3 +133,185 @@ def test_a_small_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: P
     replace_file(path, b"new")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+
+
+def written(state: Path, *, close: bool = True) -> Spool:
+    """A spool with two batches."""
+    spool = Spool.create(state, new_run_id())
+    spool.append(Batch(0, Kind.RESOURCES, b'{"a":1}\n{"a":2}\n', 2), Batch(0, Kind.LINEAGE, b"{}\n", 1))
+    if close:
+        spool.complete()
+        spool.close()
+    return spool
+
+
+def test_a_complete_spool_is_a_dataset(tmp_path: Path) -> None:
+    spool = written(tmp_path)
+    found = find_dataset(spool.directory)
+    assert found.run == spool.run_id
+    assert found.dataset.resources.read_bytes() == b'{"a":1}\n{"a":2}\n'
+    assert found.scopes == spool.directory / "index.jsonl"
+
+
+def test_a_spool_is_never_taken_for_complete_unless_it_is(tmp_path: Path) -> None:
+    running = written(tmp_path, close=False)
+    with pytest.raises(DatasetError, match="it still goes on"):
+        find_dataset(running.directory)
+    running.append(Batch(0, Kind.RESOURCES, b'{"a":3', 1))
+    running.close()
+    with pytest.raises(
+        DatasetError, match=r"it died.*the last line of resources.jsonl is torn after 6 bytes.*--resume"
+    ):
+        find_dataset(running.directory)
+    failed = written(tmp_path, close=False)
+    failed.fail("no answer")
+    failed.close()
+    with pytest.raises(DatasetError, match=r"it failed \(no answer\)"):
+        find_dataset(failed.directory)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: content[:-1], "torn after"),
+        (lambda content: content + b"{}\n", r"bytes, and manifest\.json tells of"),
+        (lambda content: content.replace(b"{", b"[", 1), "not the content"),
+        (None, "is missing"),
+    ],
+)
+def test_files_that_are_not_what_was_written_are_refused(tmp_path: Path, kind: Kind, change: Any, told: str) -> None:
+    spool = written(tmp_path)
+    path = spool.directory / kind.filename
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DatasetError, match=told) as caught:
+        find_dataset(spool.directory)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (b'{"format": 2, "state": "complete"}', "has format 2, and this version reads 1"),
+        (b'{"format": 1, "sta', "cannot be read"),
+        (b"[]", "holds no format"),
+        (b'{"format": 1, "state": "complete"}', "holds no folder"),
+        (b'{"format": 1, "state": "complete", "folder": "../../../etc"}', "its files cannot be in"),
+    ],
+)
+def test_a_manifest_that_cannot_be_understood_is_an_error(tmp_path: Path, told: bytes, message: str) -> None:
+    spool = written(tmp_path)
+    (spool.directory / "manifest.json").write_bytes(told)
+    with pytest.raises(DatasetError, match=message):
+        find_dataset(spool.directory)
+
+
+def test_what_a_failed_scope_declared_is_not_part_of_the_dataset(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, new_run_id())
+    spool.append(Batch(1, Kind.RESOURCES, b"1\n", 1), Batch(0, Kind.RESOURCES, b"0\n", 1))
+    spool.append(Batch(2, Kind.RESOURCES, b"2\n", 1), Batch(1, Kind.RESOURCES, b"11\n", 1))
+    spool.end_scope(ScopeEnd(1, 0, "one", Outcome.DEAD, 0.0))
+    spool.end_scope(ScopeEnd(2, 0, "two", Outcome.LIVE, 0.0))
+    spool.complete()
+    spool.close()
+    found = find_dataset(spool.directory)
+    assert found.dataset.resources.read_bytes() == b"0\n2\n"
+    assert (spool.directory / "resources.jsonl").read_bytes() == b"1\n0\n2\n11\n", "what was declared is kept"
+    assert found.scopes is not None
+    assert [row.scope for row in read_index(found.scopes)] == [0, 2, 2]
+    for row in read_index(found.scopes):
+        if isinstance(row, Range):
+            assert read_range(found.dataset.resources.parent, row) == f"{row.scope}\n".encode()
+
+
+def test_a_plain_folder_is_a_dataset_and_one_without_both_files_is_none(tmp_path: Path) -> None:
+    (tmp_path / "resources.jsonl").touch()
+    with pytest.raises(ConfigurationError, match=r"holds no lineage\.jsonl"):
+        find_dataset(tmp_path)
+    (tmp_path / "lineage.jsonl").touch()
+    assert find_dataset(tmp_path).run is None
+
+
+async def test_what_a_folder_sink_wrote_is_compared_with_its_sums(tmp_path: Path) -> None:
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table(1))
+
+    report = await integration(extract).run(JSONLSink(tmp_path / "out"))
+    assert (await to_thread.run_sync(find_dataset, tmp_path / "out")).run == report.run
+    (tmp_path / "out" / "lineage.jsonl").write_bytes(b"{}\n")
+    with pytest.raises(DatasetError, match=r"run\.json tells of 0"):
+        await to_thread.run_sync(find_dataset, tmp_path / "out")
+
+
+async def test_a_full_disk_ends_a_run_in_one_clear_error(tmp_path: Path) -> None:
+    """A real run, in a process that may not write more than a part of it."""
+    program = (
+        "import resource, signal, asyncio; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "from tests.integrations import *\n"
+        "async def extract(self):\n"
+        "    for n in range(10_000): await self.declare_resource(table(n))\n"
+        "asyncio.run(integration(extract).run(MemorySink()))"
+    )
+    done = await anyio.run_process([sys.executable, "-c", program], check=False, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"SpoolError: the run's files in" in done.stderr
+    assert b"free space, mend the permissions, or choose another place" in done.stderr
+    (run,) = (tmp_path / "state" / "runs").iterdir()
+    with pytest.raises(DatasetError, match="it failed"):
+        await to_thread.run_sync(find_dataset, run)
+
+
+async def test_a_second_run_with_the_same_target_is_refused(tmp_path: Path) -> None:
+    async def extract(self: Any) -> None:
+        with pytest.raises(RunError, match=r"is held by the run .* \(process \d+\)"):
+            await integration(nothing).run(JSONLSink(tmp_path / "out"))
+        await integration(nothing).run(JSONLSink(tmp_path / "other"))
+
+    async def nothing(_: Any) -> None: ...
+
+    await integration(extract).run(JSONLSink(tmp_path / "out"))
+    await integration(nothing).run(JSONLSink(tmp_path / "out"))
+
+
+async def test_a_baseline_is_the_last_accepted_sync_alone(tmp_path: Path, state_dir: Path) -> None:
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table(names.pop()))
+
+    names = ["b", "a"]
+    sink = JSONLSink(tmp_path / "out")
+    target = await to_thread.run_sync(lambda: sink.target)
+    store = Baselines(state_dir, target)
+    assert await to_thread.run_sync(store.current) is None
+    for name in ("a", "b"):
+        report = await integration(extract).run(sink)
+        found = await to_thread.run_sync(store.current)
+        assert found is not None
+        assert (found.run, b'"databuilder_id":"%s"' % name.encode() in found.dataset.resources.read_bytes()) == (
+            report.run,
+            True,
+        )
+    assert [path.parent for path in found.directory.parent.glob("*/resources.jsonl")] == [found.directory]
+    with pytest.raises(IndexError):
+        await integration(extract).run(sink)
+    assert await to_thread.run_sync(store.current) == found, "a failed run leaves it as it is"
+    assert set(await to_thread.run_sync(modes_of_folders, state_dir)) == {0o700}
+    for told, message in ((b'{"format": 2}', "has format 2"), (b"{", "is damaged"), (b'{"format": 1}', "is damaged")):
+        (found.directory.parent / "current.json").write_bytes(told)
+        with pytest.raises(SpoolError, match=message):
+            await to_thread.run_sync(store.current)
+
+
+def modes_of_folders(directory: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in [directory, *directory.rglob("*")] if path.is_dir()]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../../x", "CON:1", ""])
+def test_no_name_leaves_the_folder_of_baselines(tmp_path: Path, name: str) -> None:
+    with Baselines(tmp_path, Target("host:80", name)).held("run"):
+        (lock,) = tmp_path.rglob("lock")
+        assert lock.parent.parent.parent == tmp_path / "baselines"
+        assert ":" not in lock.parent.name

@@ -21,6 +21,7 @@ from secoda_async.errors import (
     StatusError,
 )
 from secoda_async.findings import Findings
+from secoda_async.network.asked import last_asked
 from secoda_async.network.auth import as_auth
 from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
@@ -333,6 +334,7 @@ class Client:
             self._cut_off(request, exc, optional=optional)
             raise
         response.on_error = self._on_optional_error if optional else self._on_error
+        last_asked.set(request)
         return response
 
     def _begin(self, request: Request) -> None:
@@ -388,7 +390,7 @@ class Client:
         if optional:
             self._findings.find("optional-request-failed", message, message)
         else:
-            self._findings.lose(message, request=True)
+            self._findings.lose(message, request=True, error=error)
 
     def _find_undeclared(self, request: Request) -> None:
         subject = self._redact(f"{request.method} {request.url.with_query(None)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, Protocol, Self
@@ -13,6 +13,7 @@ from typing_extensions import Unpack, override
 
 from secoda_async.errors import ConfigurationError
 from secoda_async.findings import Findings
+from secoda_async.network.asked import last_asked
 from secoda_async.network.client import BodyOptions
 from secoda_async.network.message import Request, Response, status_error
 from secoda_async.network.origin import Origin
@@ -94,7 +95,7 @@ class Walks:
         self._findings.find(_DRIFT, listing, self._redact(message))
 
 
-class Walk(Results[Sequence[Any]]):
+class Walk(Results[Page]):
     """The items of a listing, in its order: ``async for table in self.paginate("/tables"): ...``.
 
     Pages are asked at most ``concurrency`` ahead of their reader where the first answer tells how many there are, else
@@ -129,6 +130,7 @@ class Walk(Results[Sequence[Any]]):
         self._audit = Audit()
         self._counted: list[Exception] = []
         self._items: deque[Any] = deque()
+        self._last: Request | None = None
         self._yielded = 0
 
     def __aiter__(self) -> Self:
@@ -136,8 +138,11 @@ class Walk(Results[Sequence[Any]]):
 
     async def __anext__(self) -> Any:
         while not self._items:  # kept here, so that two readers at once lose nothing
-            self._items.extend(await self.receive())
+            page = await self.receive()
+            self._items.extend(page.items)
+            self._last = page.response.request
         self._yielded += 1
+        last_asked.set(self._last)
         return self._items.popleft()
 
     @override
@@ -288,7 +293,7 @@ class Walk(Results[Sequence[Any]]):
         """Check a page in its turn, and hand its items on. Whether they are new."""
         is_new = self._audit.take(page, planned=planned)
         if is_new and page.items:
-            await self._hand_on(page.items)
+            await self._hand_on(page)
         return is_new
 
 

@@ -57,9 +57,14 @@ def describe(record: Record) -> str:
     return f"{type(record).__name__} {_clip(getattr(record, 'databuilder_id', ''))}"
 
 
-def _clip(value: object) -> str:
+def show(record: Record) -> dict[str, str]:
+    """What can be shown of a record that cannot be written: each field as Python writes it in ASCII, clipped."""
+    return {name: _clip(value, 1000) for name, value in record.__dict__.items() if value is not None}
+
+
+def _clip(value: object, most: int = 120) -> str:
     text = ascii(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _reason(record: Record, exc: Exception) -> str:

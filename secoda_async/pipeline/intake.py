@@ -1,58 +1,72 @@
 """Accepts declared records: encodes each at once, gathers lines into batches, and says when to wait.
 
-Peak memory of what is declared and not yet on disk: ``max_undelivered`` (64 MiB), plus one record.
+Peak memory of what is declared and not yet on disk: ``max_undelivered`` (64 MiB), plus 64 KiB for each scope that is
+open, at most 64 MiB for all of them, plus one record. A scope that has ended costs its name.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Self, TypeVar
 
 import anyio
+import orjson
 
 from secoda_async.counters import Counters
-from secoda_async.errors import BackpressureError, EncodeError, RecordError, RecordTooLargeError, RunError
+from secoda_async.errors import BackpressureError, EncodeError, RecordError, RecordTooLargeError, RunError, ScopeError
 from secoda_async.findings import Findings
 from secoda_async.models import DeclaredLineage, Record, Resource, unknown_keywords
-from secoda_async.pipeline.encode import describe, encode
+from secoda_async.pipeline.encode import describe, encode, show
+from secoda_async.pipeline.scope import OpenBatch, Scope, current_scope
 from secoda_async.settings import Settings
-from secoda_async.spool import Batch, Kind
+from secoda_async.spool import Batch
+from secoda_async.spool_index import ROOT, Kind, Outcome, ScopeEnd
+from secoda_async.stored_scopes import StoredScope
 
-ROOT_SCOPE: Final = 0
+SCOPE_BYTES: Final = 64 * 2**10
+"""So many bytes gather in an open scope before they are written."""
+SCOPES_BYTES: Final = 64 * 2**20
+"""So many in all open scopes together."""
+MOST_REJECTED: Final = 10_000
+"""Records that could not be taken and are kept; all are counted."""
 _MIB: Final = 2**20
 
 E = TypeVar("E", bound=Exception)
 
 
-@dataclass(slots=True)
-class _OpenBatch:
-    lines: bytearray = field(default_factory=bytearray)
-    records: int = 0
+Item = Batch | ScopeEnd | StoredScope | bytes
+"""What crosses the queue: lines, a scope's end, a stored scope to carry over, and the line of a rejected record."""
 
 
 class Intake:
-    """Takes records until it is closed; batches come out of ``batches`` in the order in which they were filled.
+    """Takes records until it is closed; batches come out of ``items`` in the order in which they were filled.
 
     Usage: ``await intake.declare_resource(resource)``. The record is taken by the call; the await is where a full
     queue is waited for. Raises RecordError where a record is not taken, which also is a loss of the run.
     """
 
-    def __init__(self, settings: Settings, counters: Counters, findings: Findings) -> None:
+    def __init__(
+        self, settings: Settings, counters: Counters, findings: Findings, describe_origin: Callable[[], str] = str
+    ) -> None:
         self._batch_bytes = settings.batch_bytes
         self._queue_bytes = settings.queue_bytes
         self._max_undelivered = settings.max_undelivered
         self._max_record = settings.max_record
         self._counters = counters
         self._findings = findings
+        self._describe_origin = describe_origin
         self._undelivered = 0
-        self._open: dict[tuple[int, Kind], _OpenBatch] = {(ROOT_SCOPE, kind): _OpenBatch() for kind in Kind}
-        self._resources = self._open[ROOT_SCOPE, Kind.RESOURCES]
-        self._lineage = self._open[ROOT_SCOPE, Kind.LINEAGE]
+        self._resources = OpenBatch()
+        self._lineage = OpenBatch()
+        self._names: set[str] = set()
+        self._scopes: dict[int, Scope] = {}
+        self._scopes_bytes = 0
+        self._last_scope = ROOT
         self._closed = False
         # Bounded by bytes, in `_take`: a batch crosses only when it is full, or when the queue is empty.
-        self._send, self.batches = anyio.create_memory_object_stream[Batch](float("inf"))
+        self._send, self.items = anyio.create_memory_object_stream[Item](float("inf"))
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._ready.set_result(None)
@@ -63,7 +77,11 @@ class Intake:
         """Take a resource. The awaitable is ready unless the queue is full."""
         if not isinstance(resource, Resource):
             raise self._refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
-        awaitable = self._take(self._resources, Kind.RESOURCES, resource)
+        scope = current_scope.get()
+        if scope is None or scope.owner is not self:
+            awaitable = self._take(self._resources, Kind.RESOURCES, resource)
+        else:
+            awaitable = self._take_into(scope, scope.resources, resource)
         self._counters.resources[resource.entity_type] += 1
         if resource.__pydantic_extra__:
             self._report_unknown(resource)
@@ -73,25 +91,76 @@ class Intake:
         """Take a lineage. The awaitable is ready unless the queue is full."""
         if not isinstance(lineage, DeclaredLineage):
             raise self._refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
-        awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
+        scope = current_scope.get()
+        if scope is None or scope.owner is not self:
+            awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
+        else:
+            awaitable = self._take_into(scope, scope.lineage, lineage)
         self._counters.lineage += 1
         start, end = lineage.from_identifier, lineage.to_identifier
         if lineage.__pydantic_extra__ or start.__pydantic_extra__ or end.__pydantic_extra__:
             self._report_unknown(lineage)
         return awaitable
 
+    @property
+    def scope(self) -> Scope | None:
+        """The scope of the running task; None: that of the run."""
+        found = current_scope.get()
+        return found if found is not None and found.owner is self else None
+
+    def open_scope(self, name: str) -> Scope:
+        """Begin a scope within the running task's. Raises ScopeError where the name was used, or that one has ended."""
+        outer = self.scope
+        if self._closed or (outer is not None and outer.ended):
+            raise self._refused(ScopeError(f"the scope {name!r} begins after what it belongs to has ended; await it"))
+        if name in self._names:
+            raise self._refused(
+                ScopeError(f"there are two scopes called {name!r}; a name is the scope's own, in every run the same")
+            )
+        self._names.add(name)
+        scope = Scope(self._new_id(), name, self, outer)
+        self._scopes[scope.id] = scope
+        if outer is not None:
+            outer.inner += 1
+        return scope
+
+    def end_scope(self, scope: Scope, outcome: Outcome) -> None:
+        """What the scope holds is part of the sync, or is not."""
+        if outcome.counts and not self._closed:
+            self._spill(scope)
+        else:
+            self._scopes_bytes -= scope.size
+            scope.resources, scope.lineage = OpenBatch(), OpenBatch()
+        scope.ended = True
+        del self._scopes[scope.id]
+        if scope.outer is not None:
+            scope.outer.inner -= 1
+        if self._closed:  # the run has ended before it, so nothing of it is delivered
+            return
+        self._send.send_nowait(ScopeEnd(scope.id, scope.parent, scope.name, outcome, time.time()))
+
+    def carry(self, scope: Scope, stored: StoredScope) -> None:
+        """Put an accepted sync's records in the place of a scope that has failed."""
+        first = self._new_id(len(stored.parts))
+        self._send.send_nowait(stored.carried(parent=scope.parent, first=first))
+
+    @property
+    def open_scopes(self) -> list[str]:
+        """Names of the scopes that have not ended."""
+        return [scope.name for scope in self._scopes.values()]
+
     def flush(self) -> None:
-        """Let what is gathered cross the queue, full or not."""
-        for (scope, kind), batch in self._open.items():
+        """Let what the run itself has gathered cross the queue, full or not."""
+        for kind, batch in ((Kind.RESOURCES, self._resources), (Kind.LINEAGE, self._lineage)):
             if batch.records:
-                self._pass_on(scope, kind, batch)
+                self._pass_on(ROOT, kind, batch)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self.batches.close()
+        self.items.close()
 
     def close(self) -> None:
         """Let the rest cross, and take nothing more. Calling it again does nothing."""
@@ -119,49 +188,105 @@ class Intake:
         return self._undelivered >= self._queue_bytes
 
     def statistics(self) -> dict[str, int]:
-        """Bytes that wait in open batches and in the queue, and batches in the queue."""
-        queued = self.batches.statistics().current_buffer_used
-        return {"undelivered_bytes": self._undelivered, "queued_batches": queued}
+        """Bytes that wait outside scopes and in the queue, bytes in open scopes, and what is in the queue."""
+        return {
+            "undelivered_bytes": self._undelivered,
+            "scopes_bytes": self._scopes_bytes,
+            "open_scopes": len(self._scopes),
+            "queued_items": self.items.statistics().current_buffer_used,
+        }
 
-    def _take(self, batch: _OpenBatch, kind: Kind, record: Record) -> Awaitable[None]:
+    def _new_id(self, count: int = 1) -> int:
+        """The first of so many ids."""
+        first = self._last_scope + 1
+        self._last_scope += count
+        return first
+
+    def _take(self, batch: OpenBatch, kind: Kind, record: Record) -> Awaitable[None]:
         try:
             line = encode(record)
         except EncodeError as error:
-            raise self._refused(error) from None
+            raise self._refused(error, record) from None
         size = len(line)
         undelivered = self._undelivered + size
         if size > self._max_record or undelivered > self._max_undelivered or self._closed:
-            raise self._refused(self._reason(record, size))
+            raise self._too_much(record, size)
         batch.lines += line
         batch.records += 1
         self._undelivered = undelivered
         if len(batch.lines) >= self._batch_bytes:
-            self._pass_on(ROOT_SCOPE, kind, batch)
+            self._pass_on(ROOT, kind, batch)
         return self._ready if undelivered < self._queue_bytes else self._drain
 
-    def _pass_on(self, scope: int, kind: Kind, batch: _OpenBatch) -> None:
+    def _take_into(self, scope: Scope, batch: OpenBatch, record: Record) -> Awaitable[None]:
+        try:
+            line = encode(record)
+        except EncodeError as error:
+            raise self._refused(error, record) from None
+        size = len(line)
+        if scope.ended:
+            raise self._refused(
+                ScopeError(f"{describe(record)} was declared into {scope.name!r} after that scope had ended; await it"),
+                record,
+            )
+        if size > self._max_record or self._undelivered + size > self._max_undelivered or self._closed:
+            raise self._too_much(record, size)
+        batch.lines += line
+        batch.records += 1
+        self._scopes_bytes += size
+        if scope.size >= SCOPE_BYTES:
+            self._spill(scope)
+        elif self._scopes_bytes > SCOPES_BYTES:
+            self._spill_largest()
+        return self._ready if self._undelivered < self._queue_bytes else self._drain
+
+    def _spill(self, scope: Scope) -> None:
+        size = scope.size
+        self._scopes_bytes -= size
+        self._undelivered += size
+        for kind, batch in scope.batches():
+            if batch.records:
+                self._pass_on(scope.id, kind, batch)
+
+    def _spill_largest(self) -> None:
+        """From those that hold the most, since small ones would make small batches."""
+        average = self._scopes_bytes / len(self._scopes)
+        for scope in self._scopes.values():
+            if scope.size >= average:
+                self._spill(scope)
+
+    def _pass_on(self, scope: int, kind: Kind, batch: OpenBatch) -> None:
         self._send.send_nowait(Batch(scope, kind, batch.lines, batch.records))
         batch.lines, batch.records = bytearray(), 0
         counters = self._counters
         counters.undelivered = self._undelivered
-        counters.undelivered_peak = max(counters.undelivered_peak, self._undelivered)
+        counters.undelivered_peak = max(counters.undelivered_peak, self._undelivered + self._scopes_bytes)
 
-    def _reason(self, record: Record, size: int) -> RecordError | RunError:
+    def _too_much(self, record: Record, size: int) -> RecordError | RunError:
         if self._closed:
-            return RunError(f"{describe(record)} was declared after extract() had returned; await what declares it")
-        if size > self._max_record:
-            return RecordTooLargeError(
-                f"{describe(record)} is {size} bytes as JSON, over max_record ({self._max_record} bytes)"
+            return self._refused(
+                RunError(f"{describe(record)} was declared after extract() had returned; await what declares it")
             )
-        return BackpressureError(
+        if size > self._max_record:
+            error = f"{describe(record)} is {size} bytes as JSON, over max_record ({self._max_record} bytes)"
+            return self._refused(RecordTooLargeError(error), record)
+        error = (
             f"{describe(record)} was not taken: {self._undelivered / _MIB:.0f} MiB are declared and not yet written. "
             "Write `await self.declare_resource(...)` and `await self.declare_lineage(...)`: the await is where "
             "a full queue is waited for"
         )
+        # Of the whole run, whatever the policy of a scope says: the program is wrong, and not the source.
+        self._findings.run.add(error, request=False)
+        return BackpressureError(error)
 
-    def _refused(self, error: E) -> E:
-        """Count the record as lost: the run is incomplete even where the error is caught."""
-        self._findings.lose(str(error))
+    def _refused(self, error: E, record: Record | None = None) -> E:
+        """Count the record as lost, though the error may be caught, and keep what can be shown of it."""
+        self._findings.lose(str(error), error=error)
+        if record is not None:
+            self._counters.rejected += 1
+            if self._counters.rejected <= MOST_REJECTED and not self._closed:
+                shown = {"reason": str(error), "request": self._describe_origin() or None, "record": show(record)}
+                self._send.send_nowait(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
         return error
 
     def _report_unknown(self, record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from secoda_async.baselines import Target
 from secoda_async.counters import Traffic
 from secoda_async.findings import Findings
 from secoda_async.redact import Redactor
@@ -34,6 +35,15 @@ class Sink(Protocol):
 
     async def abort(self, error: BaseException) -> None:
         """The run failed, or its delivery did: leave what was delivered before as it is."""
+
+
+@runtime_checkable
+class SyncSink(Sink, Protocol):
+    """A sink whose ``commit`` replaces what an earlier sync brought. One run at a time has its target."""
+
+    @property
+    def target(self) -> Target:
+        """What it replaces."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,12 @@ import orjson
 from anyio import to_thread
 from typing_extensions import override
 
+from secoda_async.baselines import Target
 from secoda_async.errors import OutputError
-from secoda_async.pipeline.sink import RunInfo, Sink
+from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
-from secoda_async.spool import Kind, Spool, replace_file
+from secoda_async.spool import Spool, replace_file
+from secoda_async.spool_index import Kind
 
 FORMAT: Final = 1
 _RUN: Final = "run.json"
@@ -23,7 +26,7 @@ _FAILED: Final = "run.failed.json"
 _PIECE: Final = 2**23
 
 
-class JSONLSink(Sink):
+class JSONLSink(SyncSink):
     """Writes ``resources.jsonl`` and ``lineage.jsonl``, then ``run.json`` with size and SHA-256 of both.
 
     Usage: ``await integration.run(JSONLSink("out"))``. Files of an earlier run are replaced only by those of a
@@ -35,6 +38,13 @@ class JSONLSink(Sink):
         self._directory = Path(directory)
         self._run: dict[str, Any] = {}
         self._redact = Redactor()
+
+    @property
+    @override
+    def target(self) -> Target:
+        """The folder."""
+        path = str(self._directory.resolve())
+        return Target("files", f"{self._directory.name}-{hashlib.sha256(path.encode()).hexdigest()[:12]}")
 
     @override
     async def open(self, run: RunInfo) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import anyio
 from typing_extensions import Unpack, override
 
+from secoda_async.baselines import Target
 from secoda_async.counters import Traffic
 from secoda_async.errors import ConfigurationError, ConnectError, SpoolError, StatusError, TransportError, UploadError
 from secoda_async.findings import Findings
@@ -17,12 +18,13 @@ from secoda_async.network.client import BodyOptions, Client
 from secoda_async.network.encode import BaseUrl
 from secoda_async.network.message import Response, clip
 from secoda_async.network.proxies import Proxies
-from secoda_async.pipeline.sink import RunInfo, Sink
+from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.distinct import without_repeats
 from secoda_async.sinks.multipart import MultipartFiles
-from secoda_async.spool import Kind, Spool
+from secoda_async.spool import Spool
+from secoda_async.spool_index import Kind
 
 DEFAULT_BASE_URL: Final = "https://api.secoda.co"
 # 30 calls a minute on PUT, PATCH and POST. Source: Secoda's API documentation, "API helpful information".
@@ -43,7 +45,7 @@ _NEXT_STEP: Final = {
 }
 
 
-class SecodaSink(Sink):
+class SecodaSink(SyncSink):
     """Sends one streamed multipart request with both files once the run is complete, and nothing otherwise.
 
     Lines that repeat an earlier one are left out of it.
@@ -91,9 +93,16 @@ class SecodaSink(Sink):
             trust_env=trust_env,
             verify=verify,
         )
-        BaseUrl(base_url)  # refuses here what could not be sent to
+        url = BaseUrl(base_url).resolve("/")  # refuses here what could not be sent to
+        self._target = Target(url.raw_authority.lower(), integration_id)
         Proxies(proxy, trust_env=trust_env)  # or through
         self._traffic = Traffic()
+
+    @property
+    @override
+    def target(self) -> Target:
+        """The workspace's host, and the integration there."""
+        return self._target
 
     @override
     async def open(self, run: RunInfo) -> None:

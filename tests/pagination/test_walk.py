@@ -513,7 +513,7 @@ async def test_a_listing_left_early_is_a_loss_that_says_how_to_leave_it() -> Non
         listing = w.walks.paginate("/x?token=abc", PageNumber())
         assert await anext(listing) == {"id": 0}
         never = w.walks.paginate("/y")
-        left, unread = await w.workers.aclose()
+        (left, _), (unread, _) = await w.workers.aclose()
         del never
     assert left == (
         f"paginate(GET {BASE}/x?token=[redacted]) was left after 1 items; read it to its end, or close it with "
