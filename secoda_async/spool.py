@@ -245,8 +245,11 @@ class Spool:
         self._finish(State.ACCEPTED)
 
     def fail(self, error: str) -> None:
-        """Say that it must not be delivered, and why."""
-        self._finish(State.FAILED, error=error)
+        """Say what went wrong. A complete one stays complete: its delivery failed, and can be tried again."""
+        if self.state is State.EXTRACTING:
+            self._finish(State.FAILED, error=error)
+        else:
+            self._finish(self.state, delivery_error=error)
 
     def close(self) -> None:
         """Close the files and let go of the lock. Calling it again does nothing."""

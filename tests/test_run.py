@@ -286,7 +286,7 @@ async def test_a_sink_that_fails_while_streaming_ends_the_run_and_extract_with_i
     assert (ended, sink.calls) == (["extract"], ["open", "abort"])
 
 
-async def test_a_sink_that_cannot_commit_fails_the_run_and_its_spool_is_not_accepted(state_dir: Path) -> None:
+async def test_a_sink_that_cannot_commit_fails_the_run_and_its_spool_stays_complete(state_dir: Path) -> None:
     class Broken(MemorySink):
         async def commit(self, spool: Any) -> None:
             raise OutputError("no")
@@ -299,7 +299,7 @@ async def test_a_sink_that_cannot_commit_fails_the_run_and_its_spool_is_not_acce
         await made.run(Broken())
     [run] = (state_dir / "runs").iterdir()
     state = orjson.loads(await anyio.Path(run / "manifest.json").read_bytes())
-    assert (state["state"], state["error"]) == ("failed", "no")
+    assert (state["state"], state["delivery_error"]) == ("complete", "no")
     assert made.report is not None
     assert made.report.status is Status.FAILED
 

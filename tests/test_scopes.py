@@ -10,8 +10,6 @@ import anyio
 import orjson
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from secoda_async import (
     Carry,
@@ -22,7 +20,6 @@ from secoda_async import (
     RetryPolicy,
     RunReport,
     ScopeError,
-    SecodaIntegration,
     Sink,
     Skip,
     StatusError,
@@ -429,108 +426,3 @@ async def test_a_streaming_sink_is_given_a_scope_when_it_has_ended_well() -> Non
     lines = b"".join(batch.lines for batch in sink.batches).splitlines()
     assert [orjson.loads(line)["databuilder_id"] for line in lines] == [f"inner.{number}" for number in range(2000)]
     assert held(sink) == [f"inner.{number}" for number in range(2000)]
-
-
-class Boom(Exception):
-    """What a generated step raises."""
-
-
-Step = tuple[Any, ...]
-
-
-def steps() -> st.SearchStrategy[list[Step]]:
-    leaf = st.one_of(
-        st.tuples(st.just("declare"), st.integers(1, 400)),
-        st.just(("fail",)),
-        st.just(("lose",)),
-    )
-    return st.lists(
-        st.recursive(
-            leaf,
-            lambda inner: st.tuples(
-                st.sampled_from(["scope", "together"]),
-                st.sampled_from(["fail", "skip", "other"]),
-                st.lists(inner, max_size=4),
-            ),
-            max_leaves=12,
-        ),
-        max_size=5,
-    )
-
-
-class Model:
-    """What a sync should hold, told without the pipeline: each scope's records count when it and all around it do."""
-
-    def __init__(self) -> None:
-        self.names = 0
-        self.records = 0
-        self.complete = True
-
-    def of(self, todo: list[Step], policy: str) -> tuple[list[str], bool, bool]:
-        """The ids of one scope, whether it raised, and whether it lost something that its policy does not absorb."""
-        found: list[str] = []
-        lost = False
-        for step in todo:
-            match step:
-                case ("declare", int(count)):
-                    found += [str(self.records + n) for n in range(count)]
-                    self.records += count
-                case ("fail",):
-                    return found, True, lost
-                case ("lose",):
-                    lost = True
-                case (_, inner_policy, inner):
-                    got, raised, inner_lost = self.of(list(inner), inner_policy)
-                    if inner_policy == "skip" and not inner_lost:
-                        if not raised:
-                            found += got
-                        continue
-                    lost |= inner_lost
-                    if raised:
-                        return found, True, lost
-                    found += got
-        return found, False, lost
-
-
-@settings(max_examples=150)
-@given(todo=steps())
-def test_any_tree_of_scopes_delivers_what_ended_well_once_and_in_whole(todo: list[Step]) -> None:
-    expected, raised, lost = Model().of(todo, "fail")
-    names = iter(range(10**6))
-    records = iter(range(10**6))
-
-    async def play(self: SecodaIntegration, todo: list[Step]) -> None:
-        for step in todo:
-            match step:
-                case ("declare", int(count)):
-                    for _ in range(count):
-                        await self.declare_resource(table(next(records), description="x" * 300))
-                case ("fail",):
-                    raise Boom
-                case ("lose",):
-                    with pytest.raises(ValueError, match="surrogate"):
-                        self.declare_resource(table("\ud800"))
-                case (how, policy, inner):
-                    on_error: Any = {"skip": Skip(Boom), "other": Skip(KeyError)}.get(policy, "fail")
-                    async with self.scope(f"s{next(names)}", on_error=on_error):
-                        if how == "scope":
-                            await play(self, list(inner))
-                        else:
-                            async with asyncio.TaskGroup() as group:
-                                await group.create_task(play(self, list(inner)))
-
-    async def extract(self: SecodaIntegration) -> None:
-        await play(self, todo)
-
-    async def scenario() -> None:
-        sink = MemorySink()
-        made = integration(extract)
-        if raised or lost:
-            with pytest.raises((Boom, IncompleteRunError)):
-                await made.run(sink)
-            assert "commit" not in sink.calls
-        else:
-            await made.run(sink)
-            assert sorted(held(sink), key=int) == expected
-
-    asyncio.run(scenario())
