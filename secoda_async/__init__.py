@@ -72,7 +72,7 @@ from secoda_async.pagination.pagers import (
     Pager,
     SinglePage,
 )
-from secoda_async.pipeline.sink import RunInfo, Sink, StreamingSink, SyncSink
+from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, StreamingSink, Survey, SyncSink
 from secoda_async.report import RunReport
 from secoda_async.settings import UNSET, Carry, Input, RateLimit, RetryPolicy, Settings, Skip, StaleLimits, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
@@ -115,6 +115,7 @@ __all__ = [
     "ExternalColumn",
     "ExternalTable",
     "GraphQLCursor",
+    "GuardedSink",
     "IncompleteRunError",
     "Input",
     "InternalResource",
@@ -170,6 +171,7 @@ __all__ = [
     "StdoutSink",
     "StreamedResponse",
     "StreamingSink",
+    "Survey",
     "SyncSink",
     "TablesFromSQLQuery",
     "Target",

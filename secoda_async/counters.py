@@ -46,6 +46,10 @@ class Traffic:
     """What each host is given, by its name in ``rate_limits`` or its host and port; empty where that is fixed."""
     bytes_received: int = 0
     """Decoded bytes of bodies."""
+    body_size: int = 0
+    """Bytes of the upload that is being sent, all of its requests together; 0 where nothing is uploaded."""
+    body_sent: int = 0
+    """Bytes of it that were given to the network; a repeated attempt begins anew."""
     served: int = 0
     """Exchanges that a journal answered, so that nothing was sent."""
     recorded: int = 0

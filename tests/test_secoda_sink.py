@@ -26,12 +26,16 @@ from secoda_async import (
     RetryPolicy,
     SecodaIntegration,
     SecodaSink,
+    Settings,
     StatusError,
     TablesFromSQLQuery,
     UploadError,
 )
+from secoda_async.cli.progress import _rows
 from secoda_async.network.retry import decide
-from secoda_async.sinks.multipart import PIECE, MultipartFiles
+from secoda_async.redact import Redactor
+from secoda_async.runner import Run
+from secoda_async.sinks.multipart import PIECE, MultipartFiles, Part
 from secoda_async.testing import FakeWorkspace
 from tests.network.proxy_server import proxy_server
 from tests.server import serve
@@ -362,23 +366,47 @@ async def test_a_redirect_is_told_and_never_followed(status: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [10, 12_000_000], ids=["after the body", "in the middle of the body"])
-async def test_a_connection_that_is_cut_leaves_the_syncs_fate_open(size: int) -> None:
-    async def cut(request: web.Request) -> web.StreamResponse:
-        await request.content.readany()
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
+async def cut(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
 
-    async def large(source: Source) -> None:
-        await source.declare_resource(Resource(entity_type="t", databuilder_id="x", description="x" * size))
 
+async def cut_after_reading(request: web.Request) -> web.StreamResponse:
+    await request.read()
+    return await cut(request)
+
+
+async def large(source: Source) -> None:
+    await source.declare_resource(Resource(entity_type="t", databuilder_id="x", description="x" * 12_000_000))
+
+
+async def test_a_connection_that_is_cut_after_the_body_leaves_the_syncs_fate_open() -> None:
+    answers = Answers(cut_after_reading)
+    async with serve(answers.handle) as url:
+        error = await refused(url)
+    assert (error.status, error.ambiguous) == (None, True)
+    assert "may or may not have been taken" in str(error)
+    assert len(answers.requests) == 2, "what may have been taken is not sent again"
+
+
+async def test_a_body_that_did_not_get_out_whole_was_not_taken_and_is_sent_again() -> None:
+    answers = Answers(cut).after_reading(200)
+    async with serve(answers.handle) as url:
+        report = await Source(large).run(Impatient(url))
+    assert report.status == "complete"
+    assert report.upload.retries == {"BrokenExchangeError": 1}
+    [body] = answers.bodies
+    assert body.count(b'"databuilder_id":"x"') == 1
+
+
+async def test_a_body_that_never_gets_out_whole_was_surely_not_taken() -> None:
     answers = Answers(cut)
     async with serve(answers.handle) as url:
         error = await refused(url, Source(large))
-    assert (error.status, error.ambiguous) == (None, True)
-    assert "may or may not have been taken" in str(error)
-    assert len(answers.requests) == 2
+    assert (error.status, error.ambiguous) == (None, False)
+    assert "was not taken" in str(error)
+    assert "3 times" in str(error)
 
 
 async def test_what_listing_answers_is_no_verdict_on_importing() -> None:
@@ -484,7 +512,7 @@ def test_a_body_is_as_long_as_it_says_and_holds_the_files(contents: list[bytes])
         for n, content in enumerate(contents):
             path = Path(folder, f"file{n}.jsonl")
             path.write_bytes(content)
-            files.append((f"field{n}", path, len(content)))
+            files.append(Part(f"field{n}", path, len(content)))
         body = MultipartFiles(files)
 
         async def twice() -> tuple[bytes, bytes]:
@@ -498,30 +526,105 @@ def test_a_body_is_as_long_as_it_says_and_holds_the_files(contents: list[bytes])
     message = BytesParser(policy=email.policy.HTTP).parsebytes(head + first)
     parts = list(message.iter_parts())
     assert [part.get_param("name", header="content-disposition") for part in parts] == [field for field, *_ in files]
-    assert [part.get_filename() for part in parts] == [path.name for _, path, _ in files]
+    assert [part.get_filename() for part in parts] == [path.name for _, path, *_ in files]
     assert [part.get_payload(decode=True) for part in parts] == contents
 
 
 async def test_a_file_that_has_grown_since_is_sent_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"counted|later")
-    assert b"counted\r\n--" in await read(MultipartFiles([("field", path, 7)]))
+    assert b"counted\r\n--" in await read(MultipartFiles([Part("field", path, 7)]))
 
 
 async def test_a_file_that_is_short_ends_the_body(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"123")
     with pytest.raises(OSError, match="ended 4 bytes early"):
-        await read(MultipartFiles([("field", path, 7)]))
+        await read(MultipartFiles([Part("field", path, 7)]))
 
 
 async def test_a_body_comes_in_pieces_however_large_its_files_are(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"x" * (3 * PIECE + 5))
-    body = MultipartFiles([("field", path, 3 * PIECE + 5)])
+    body = MultipartFiles([Part("field", path, 3 * PIECE + 5)])
 
     async def sizes() -> AsyncIterator[int]:
         async for piece in body.open():
             yield len(piece)
 
     assert max([size async for size in sizes()]) == PIECE
+
+
+async def test_a_wrong_integration_id_is_told_before_extract_is_called() -> None:
+    async with FakeWorkspace(api_key=KEY, page_size=2) as workspace:
+        for n in range(5):
+            workspace.create_integration(f"other {n}")
+        source = Source()
+        error = await refused(workspace.url, source, integration_id="4f0c")
+        assert (error.status, error.ambiguous) == (404, False)
+        assert "5 integrations" in str(error)
+        assert "'4f0c'" in str(error)
+        assert source.extracted == 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"results": [{"id": "other"}], "links": {"next": "http://evil.example/"}},
+        {"results": [{"id": "other"}]},
+        {"results": [{"id": 5}], "links": {"next": None}},
+        {"results": [{"name": "x"}], "links": {"next": None}},
+        {"results": ["other"], "links": {"next": None}},
+        {"results": None, "links": {"next": None}},
+        {"results": [], "links": {"next": None}},
+        [],
+    ],
+)
+async def test_a_list_of_integrations_that_cannot_be_read_whole_says_nothing_of_an_id(page: object) -> None:
+    uploads = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal uploads
+        await request.read()
+        uploads += request.method == "POST"
+        return web.json_response(page)
+
+    async with serve(handler) as url:
+        assert (await Source().run(Impatient(url))).status == "complete"
+    assert uploads == 1
+
+
+async def test_what_the_workspace_says_of_a_400_is_told_by_field() -> None:
+    answers = Answers().after_reading(400, text='{"resources_file": [{"line": 3, "title": ["is too long"]}]}')
+    async with serve(answers.handle) as url:
+        error = await refused(url)
+    assert "resources_file[0].line: 3; resources_file[0].title: is too long" in str(error)
+
+
+async def test_the_bytes_of_an_upload_are_counted_while_they_leave() -> None:
+    answers = Answers(cut).after_reading(200)
+    async with serve(answers.handle) as url:
+        sink = Impatient(url)
+        await Source(large).run(sink)
+    [body] = answers.bodies
+    assert sink._traffic.body_sent == sink._traffic.body_size == len(body)
+
+
+async def test_progress_of_an_attempt_rises_to_the_length_and_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x" * (2 * PIECE))
+    told: list[int] = []
+    body = MultipartFiles([Part("field", path, 2 * PIECE)], told.append)
+    await read(body)
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (0, body.length)
+    body.open()
+    assert told[-1] == 0
+    assert not body.given_out
+
+
+def test_the_display_tells_how_much_of_an_upload_is_sent() -> None:
+    run = Run("Source", Settings(), redact=Redactor())
+    assert "uploading" not in dict(_rows(run, 0.0))
+    run.counters.upload.body_size, run.counters.upload.body_sent = 340 * 2**20, 12_897_485
+    assert dict(_rows(run, 0.0))["uploading"] == "12.3 of 340.0 MiB"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from secoda_async.cli.credentials import API_KEY_VARIABLE, read_api_key, read_credentials
+from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.diff import diff
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.guard import (
@@ -24,6 +24,15 @@ from secoda_async.cli.guard import (
 from secoda_async.cli.load import load_integration
 from secoda_async.cli.progress import shown
 from secoda_async.cli.summary import show_summary
+from secoda_async.cli.workspace import (
+    ApiKeyFile,
+    BaseUrl,
+    Batched,
+    InsecureHttp,
+    StalingIsOff,
+    workspace_name,
+    workspace_sink,
+)
 from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
@@ -31,7 +40,6 @@ from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, Status
 from secoda_async.run_journal import keeps_journal
 from secoda_async.sinks.jsonl import JSONLSink
-from secoda_async.sinks.secoda import DEFAULT_BASE_URL, SecodaSink
 from secoda_async.sinks.stdout import StdoutSink
 from secoda_async.version import __version__
 
@@ -89,13 +97,11 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     integration_id: Annotated[
         str | None, typer.Option(metavar="ID", help="The workspace's id of this integration; with --upload.")
     ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help=f"The workspace's API; with --upload. Default: {DEFAULT_BASE_URL}."),
-    ] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"The API key's file. Default: the variable {API_KEY_VARIABLE}.")
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_file: ApiKeyFile = None,
+    insecure_http: InsecureHttp = False,
+    staling_is_off: StalingIsOff = False,
+    batched: Batched = False,
     state_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
     ] = None,
@@ -161,7 +167,15 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     redact = Redactor()
     try:
         network = _given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))
-        sink, delivered_to = _sink(out, upload, integration_id, base_url, api_key_file, network=network)
+        workspace = _given(
+            integration_id=integration_id,
+            base_url=base_url,
+            api_key_file=api_key_file,
+            insecure_http=insecure_http or None,
+            staling_is_off=staling_is_off or None,
+            batched=batched or None,
+        )
+        sink, delivered_to = _sink(out, upload, workspace, network)
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
@@ -217,32 +231,19 @@ def _start(
     return None
 
 
-def _sink(
-    out: Path | None,
-    upload: bool,
-    integration_id: str | None,
-    base_url: str | None,
-    api_key_file: Path | None,
-    *,
-    network: dict[str, Any],
-) -> tuple[Sink, str]:
+def _sink(out: Path | None, upload: bool, workspace: dict[str, Any], network: dict[str, Any]) -> tuple[Sink, str]:
     """Where the run ends, and how to say so."""
     if upload and out is not None:
         raise ConfigurationError("give --out or --upload, not both")
     if not upload:
-        for name, value in (("integration-id", integration_id), ("base-url", base_url), ("api-key-file", api_key_file)):
-            if value is not None:
-                raise ConfigurationError(f"--{name} belongs to --upload; add that, or leave --{name} out")
+        for name in workspace:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{option} belongs to --upload; add that, or leave {option} out")
         return (StdoutSink(), "standard output") if out is None else (JSONLSink(out), str(out))
-    if integration_id is None:
+    if "integration_id" not in workspace:
         raise ConfigurationError("--upload needs --integration-id; Secoda shows it in the integration's URL")
-    sink = SecodaSink(
-        api_key=read_api_key(api_key_file),
-        integration_id=integration_id,
-        base_url=base_url or DEFAULT_BASE_URL,
-        **network,
-    )
-    return sink, f"one sync to integration {integration_id} at {base_url or DEFAULT_BASE_URL}"
+    sink = workspace_sink(**workspace, network=network)
+    return sink, workspace_name(sink)
 
 
 def main() -> None:

@@ -139,6 +139,9 @@ def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
     ]
     if run.phase != "extract":
         rows.append(("now", run.phase))
+    upload = counters.upload
+    if upload.body_size:
+        rows.append(("uploading", f"{upload.body_sent / _MIB:.1f} of {upload.body_size / _MIB:.1f} MiB"))
     if run.findings.loss_count:
         rows.append(("lost", f"{run.findings.loss_count}: the run is incomplete"))
     return rows

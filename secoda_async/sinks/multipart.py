@@ -3,54 +3,87 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from anyio import to_thread
 
 PIECE: Final = 2**20  # 64 KiB pieces send at two thirds of the speed
 
 
+class Part(NamedTuple):
+    """A range of a file, as a form field."""
+
+    field: str
+    path: Path
+    size: int
+    """Bytes to send."""
+    offset: int = 0
+    """Where they begin."""
+
+
+def _ignore(_: int) -> None:
+    return
+
+
 class MultipartFiles:
     """Files as form fields (RFC 7578). Each `open` reads them anew, so a repeated attempt sends the same bytes.
 
-    Usage: ``MultipartFiles([("resources_file", path, 1234)])``: field, file, and the bytes of it to send.
+    Usage: ``MultipartFiles([Part("resources_file", path, 1234)])``. ``progress`` is told how many bytes of the current
+    attempt were asked for.
     """
 
-    def __init__(self, files: Sequence[tuple[str, Path, int]]) -> None:
+    def __init__(self, parts: Sequence[Part], progress: Callable[[int], None] = _ignore) -> None:
         boundary = f"secoda-async-{secrets.token_hex(16)}"
         self.content_type = f"multipart/form-data; boundary={boundary}"
+        self.given_out = False
+        """Whether the last attempt came to its end: until then no server can have the whole body."""
+        self._progress = progress
         self._parts = [
             (
                 f"--{boundary}\r\n"
-                f'Content-Disposition: form-data; name="{field}"; filename="{path.name}"\r\n'
+                f'Content-Disposition: form-data; name="{part.field}"; filename="{part.path.name}"\r\n'
                 "Content-Type: application/x-ndjson\r\n\r\n".encode(),
-                path,
-                size,
+                part,
             )
-            for field, path, size in files
+            for part in parts
         ]
         self._end = f"--{boundary}--\r\n".encode()
 
     @property
     def length(self) -> int:
         """Bytes in all."""
-        return sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._end)
+        return sum(len(head) + part.size + 2 for head, part in self._parts) + len(self._end)
 
-    async def open(self) -> AsyncIterator[bytes]:
+    def open(self) -> AsyncIterator[bytes]:
         """The body from its beginning, in pieces of at most 1 MiB and some. Raises OSError where a file is short."""
-        for head, path, size in self._parts:
+        self.given_out = False
+        self._progress(0)
+        return self._counted()
+
+    async def _counted(self) -> AsyncIterator[bytes]:
+        sent = 0
+        async for piece in self._content():
+            yield piece
+            sent += len(piece)
+            self._progress(sent)
+        self.given_out = True
+        yield self._end
+        self._progress(self.length)
+
+    async def _content(self) -> AsyncIterator[bytes]:
+        for head, part in self._parts:
             yield head
-            sent = 0
-            while sent < size:
-                piece = await to_thread.run_sync(_read, path, sent, min(PIECE, size - sent))
+            read = 0
+            while read < part.size:
+                wanted = min(PIECE, part.size - read)
+                piece = await to_thread.run_sync(_read, part.path, part.offset + read, wanted)
                 if not piece:
-                    raise OSError(f"{path} ended {size - sent} bytes early")
-                sent += len(piece)
+                    raise OSError(f"{part.path} ended {part.size - read} bytes early")
+                read += len(piece)
                 yield piece
             yield b"\r\n"
-        yield self._end
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:

@@ -41,6 +41,10 @@ _WRITING: Final = frozenset({hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_POST})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def _as_it_is(page: dict[str, Any]) -> dict[str, Any]:
+    return page
+
+
 class _Refusal(Exception):  # noqa: N818 # an answer rather than an error
     """Raised when a request is answered with an error."""
 
@@ -82,11 +86,16 @@ class FakeWorkspace:
         max_body: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         port: int = 0,
+        catalog_cap: int = CATALOG_CAP,
+        page_size: int = 100,
+        distort: Callable[[dict[str, Any]], Any] = _as_it_is,
     ) -> None:
         """``staling`` off: a sync adds and changes, and removes nothing. ``retry_after``: whether a 429 says how long.
 
         ``max_body`` in bytes: a larger request is answered 413. ``clock`` gives the seconds by which calls a minute
-        are counted. ``port`` 0 takes a free one.
+        are counted. ``port`` 0 takes a free one. ``catalog_cap`` is the most that one query of the catalog lists, and
+        ``page_size`` what a page holds where a request names no other size. ``distort`` makes of a page of the catalog
+        what is answered instead: to test what becomes of a client where the platform is not as documented.
         """
         self._authorization = f"Bearer {api_key}".encode()
         self._staling = staling
@@ -96,6 +105,9 @@ class FakeWorkspace:
         self._max_body = max_body
         self._clock = clock
         self._port = port
+        self._catalog_cap = catalog_cap
+        self._page_size = page_size
+        self._distort = distort
         self._calls: deque[float] = deque(maxlen=CALLS_PER_MINUTE)
         self._catalogs: dict[str, Catalog] = {}
         self._closing = AsyncExitStack()
@@ -196,7 +208,7 @@ class FakeWorkspace:
 
     async def _list(self, request: web.Request) -> web.Response:
         entries = [{"id": id_, "name": one.name, "type": one.type} for id_, one in self._catalogs.items()]
-        return _json(_page(request, entries, len(entries)))
+        return _json(_page(request, entries, len(entries), self._page_size))
 
     async def _create(self, request: web.Request) -> web.Response:
         try:
@@ -255,7 +267,7 @@ class FakeWorkspace:
     async def _catalog(self, request: web.Request) -> web.Response:
         wanted = _filter(request.query.get("filter", "{}"))
         entries = [entry for entry in self._entries() if wanted.items() <= _filterable(entry).items()]
-        return _json(_page(request, entries[:CATALOG_CAP], len(entries)))
+        return _json(self._distort(_page(request, entries[: self._catalog_cap], len(entries), self._page_size)))
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         for integration_id, catalog in self._catalogs.items():
@@ -292,9 +304,9 @@ def _filterable(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: entry.get(key) for name, key in _FILTERS.items()}
 
 
-def _page(request: web.Request, entries: Sequence[Any], count: int) -> dict[str, Any]:
+def _page(request: web.Request, entries: Sequence[Any], count: int, usual_size: int) -> dict[str, Any]:
     try:
-        page, size = int(request.query.get("page", "1")), int(request.query.get("page_size", "100"))
+        page, size = int(request.query.get("page", "1")), int(request.query.get("page_size", usual_size))
     except ValueError:
         raise _Refusal(400, "page and page_size must be whole numbers.") from None
     size = min(size, _MAX_PAGE)
