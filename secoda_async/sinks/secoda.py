@@ -54,8 +54,9 @@ class SecodaSink(GuardedSink):
     split. ``base_url`` is ``us``, ``eu``, ``apac`` or a URL, such as ``https://<domain>/api`` of a self-hosted
     workspace; a base that ends in ``/api/v1`` is taken as well. Plain http to another machine needs ``insecure``.
     ``retry`` says how often what the workspace surely did not take is sent again; by default a 429 without
-    ``Retry-After`` waits 60 s, the length of the workspace's window. ``proxy``, ``trust_env`` and ``verify`` are as in
-    `Settings`, for the upload alone.
+    ``Retry-After`` waits 60 s, the length of the workspace's window. ``timeout`` is that of one attempt to upload: 10
+    minutes without a byte, and no limit in all. ``proxy``, ``trust_env`` and ``verify`` are as in `Settings`, for the
+    upload alone.
 
     ``staling_is_off`` says that *Disable Automatic Staling* is on in the workspace, so that nothing is removed. Only
     then ``batched`` may split an upload into requests of at most ``batch_bytes`` bytes and ``batch_records`` records,
@@ -73,6 +74,7 @@ class SecodaSink(GuardedSink):
         resources_field: str = "resources_file",
         lineages_field: str = "lineages_file",
         retry: RetryPolicy = _RETRY,
+        timeout: Timeout = _TIMEOUT,
         proxy: str | None = None,
         trust_env: bool = False,
         verify: bool | str = True,
@@ -100,7 +102,7 @@ class SecodaSink(GuardedSink):
             concurrency=AT_ONCE,
             rate_limits=_LIMITS,
             retry=retry,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             proxy=proxy,
             trust_env=trust_env,
             verify=verify,
