@@ -1,4 +1,4 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory] [scopes]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory] [scopes] [diff]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import chain, crawl, journal, limits, memory, overhead, scopes
+from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, scopes
 from benchmarks.harness import ROOT, BenchmarkError
 
-_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory", "scopes")
+_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory", "scopes", "diff")
 
 
 def main() -> int:
@@ -50,6 +50,8 @@ def main() -> int:
             broken += memory.main().broken
         if "scopes" in names:
             broken += scopes.main().broken
+        if "diff" in names:
+            broken += diff.main().broken
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 2

@@ -27,10 +27,10 @@ class BenchmarkError(Exception):
     """Raised when a benchmark cannot be run: its message says what to do."""
 
 
-def run(command: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
+def run(command: Sequence[str | os.PathLike[str]], *, patience: float = _PATIENCE) -> dict[str, Any]:
     """Run a process to its end; the last line of its output is JSON. Raises BenchmarkError where it fails."""
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise BenchmarkError(str(exc)) from None
     if done.returncode:

@@ -176,6 +176,13 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             batched=batched or None,
         )
         sink, delivered_to = _sink(out, upload, workspace, network)
+        guard = guard_settings(
+            allow_stale=allow_stale,
+            allow_empty=allow_empty,
+            stale_limit=stale_limit,
+            first_sync=first_sync,
+            against=against,
+        )
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
@@ -190,14 +197,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             conditional=conditional or None,
             enforce_endpoints=enforce_endpoints or None,
             refuse_private=refuse_private or None,
-        ) | guard_settings(
-            allow_stale=allow_stale,
-            allow_empty=allow_empty,
-            stale_limit=stale_limit,
-            first_sync=first_sync,
-            against=against,
         )
-        integration = found(credentials=credentials, **network, **settings)
+        integration = found(credentials=credentials, **network, **guard, **settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 # importing a user's file may raise anything
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(ExitStatus.USAGE) from None
