@@ -35,6 +35,7 @@ from secoda_async.errors import (
     RequestError,
     RequestTimeoutError,
     ResponseError,
+    RulesError,
     RunError,
     ScopeError,
     SecodaAsyncError,
@@ -74,6 +75,7 @@ from secoda_async.pagination.pagers import (
 )
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, StreamingSink, Survey, SyncSink
 from secoda_async.report import RunReport
+from secoda_async.rules.verdict import Breach, Verdict
 from secoda_async.settings import UNSET, Carry, Input, RateLimit, RetryPolicy, Settings, Skip, StaleLimits, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.secoda import SecodaSink
@@ -95,6 +97,7 @@ __all__ = [
     "BearerAuth",
     "BodySource",
     "BodyTooLargeError",
+    "Breach",
     "BrokenExchangeError",
     "Carry",
     "CertificateError",
@@ -152,6 +155,7 @@ __all__ = [
     "Response",
     "ResponseError",
     "RetryPolicy",
+    "RulesError",
     "RunError",
     "RunInfo",
     "RunReport",
@@ -180,5 +184,6 @@ __all__ = [
     "TransportError",
     "TypeDiff",
     "UploadError",
+    "Verdict",
     "__version__",
 ]

@@ -34,6 +34,7 @@ SecodaAsyncError
 └── DeliveryError                 the run was complete, its delivery was not
     ├── SpoolError                … the run's own files cannot be written or read
     ├── OutputError               … the output cannot be written
+    ├── RulesError                … its records break a rule
     ├── StaleGuardError           … it would remove more from the workspace than is allowed
     └── UploadError               … the workspace did not take the sync
 """
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from secoda_async.diff import Diff
     from secoda_async.network.message import Request, Response
+    from secoda_async.rules.verdict import Breach
 
 
 class SecodaAsyncError(Exception):
@@ -210,6 +212,14 @@ class SpoolError(DeliveryError):
 
 class OutputError(DeliveryError):
     """Raised when the output cannot be written: a full disk, a closed pipe, a folder without permission."""
+
+
+class RulesError(DeliveryError):
+    """Raised when the records break a rule, so nothing is delivered. ``breaches`` holds those of severity error."""
+
+    def __init__(self, message: str, *, breaches: Sequence[Breach]) -> None:
+        super().__init__(message)
+        self.breaches = tuple(breaches)
 
 
 class StaleGuardError(DeliveryError):

@@ -320,7 +320,14 @@ class Run:
                     error.add_note(f"also: {type(exc).__name__}: {self._redact(str(exc))}")
 
     def _info(self) -> RunInfo:
-        return RunInfo(self.run_id, self._integration, self.counters.upload, self.findings, self._redact)
+        return RunInfo(
+            self.run_id,
+            self._integration,
+            self.counters.upload,
+            self.findings,
+            self._redact,
+            self._settings.on_conflict,
+        )
 
 
 class _Ends:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from typing_extensions import override
 
@@ -23,6 +23,8 @@ class Unset(Enum):
 
 
 UNSET: Final[Literal[Unset.UNSET]] = Unset.UNSET
+OnConflict: TypeAlias = Literal["error", "first", "last"]
+"""What becomes of records that share an id and differ."""
 
 
 def _require(condition: bool, message: str) -> None:  # an assertion with a plain message
@@ -67,6 +69,14 @@ class RateLimit:
                 _is_count(self.burst) and self.burst <= self.requests,
                 f"RateLimit: burst must be from 1 to requests ({self.requests}), not {self.burst!r}",
             )
+
+
+def check_on_conflict(value: object) -> None:
+    """Raises ConfigurationError where it is no `OnConflict`."""
+    _require(
+        isinstance(value, str) and value in get_args(OnConflict),
+        f'on_conflict must be "error", "first" or "last", not {value!r}',
+    )
 
 
 def as_limits(key: str, value: object) -> tuple[RateLimit, ...]:
@@ -326,6 +336,10 @@ class Settings:
     """Undelivered bytes at which a declare raises BackpressureError."""
     max_record: int = 16 * 2**20
     """Largest line of one record, in bytes."""
+    on_conflict: OnConflict = "error"
+    """What becomes of records that share an id and differ: an error, or only the ``first`` or the ``last`` is sent.
+
+    Records that repeat one another are no conflict: they are sent once."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -405,6 +419,7 @@ class Settings:
             )
             _require(bool(self.base_url), "cert needs a base_url: a client certificate goes to that origin alone")
         _require(self.proxy is None or isinstance(self.proxy, str), "proxy must be a URL such as http://host:port")
+        check_on_conflict(self.on_conflict)
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
         for name, what in (("state_dir", "folder"), ("record", "file"), ("replay", "file")):
             value = getattr(self, name)

@@ -59,6 +59,7 @@ BAD = [
     *((StaleLimits, "by_type", value) for value in [None, [("table", 0.5)], {"table": 20}, {"table": True}]),
     *((StaleLimits, "least", value) for value in NO_COUNTS),
     *((Settings, "resume", value) for value in [5, "", True, b"x"]),
+    *((Settings, "on_conflict", value) for value in ["never", "", None, 1, ["first"]]),
     *(
         (Settings, name, value)
         for name in ("max_body", "max_journal", "batch_bytes", "queue_bytes", "max_undelivered", "max_record")

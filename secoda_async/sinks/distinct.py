@@ -1,74 +1,103 @@
-"""Leaves out the repeated lines of a file, in bounded memory however long it is."""
+"""The files of an upload: without repeats, and with one of the records that share an id and differ."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import closing
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
-_CACHE: Final = 64 * 2**10  # KiB of memory for the table of digests; the rest of it is on disk
-_LOOK: Final = 100_000  # database steps between two looks at whether the run was cancelled
-# 128 bits: among ten million lines the chance of two different ones with one digest is below 10**-24.
-_DIGEST_BYTES: Final = 16
+from secoda_async.dataset import Dataset
+from secoda_async.errors import RulesError
+from secoda_async.settings import OnConflict
+from secoda_async.spool_index import Kind
+
+if TYPE_CHECKING:
+    from secoda_async.analysis.engine import Connection
+
+_PAGE: Final = 10_000  # numbers of lines in memory at once
+_LOOK: Final = 10_000  # lines between two looks at whether the run was cancelled
 
 
-async def without_repeats(source: Path, folder: Path) -> Path:
-    """The file without the lines that equal an earlier one, in ``folder``; the file itself where there are none.
+async def without_duplicates(dataset: Dataset, folder: Path, *, on_conflict: OnConflict = "error") -> Dataset:
+    """The dataset without records that repeat an earlier one; its own files where nothing is left out.
 
-    Usage: ``path = await without_repeats(spool.file(Kind.RESOURCES).path, spool.directory)``.
-    Lines that differ in a single byte both stay. Raises OSError or sqlite3.Error where it cannot be written.
+    Usage: ``files = await without_duplicates(dataset, spool.directory, on_conflict="last")``.
+
+    What is written lies in ``folder``, which also takes what does not fit in memory. Records are equal by what they
+    say, in whatever order or spelling. Of those that share an id and differ only the first or the last stays, as
+    ``on_conflict`` says. Cancelling it leaves no file behind.
+    Raises RulesError where records differ and ``on_conflict`` is ``error``, DatasetError where a file cannot be read,
+    and SpoolError where ``folder`` cannot be written.
     """
-    stopped = threading.Event()
+    await to_thread.run_sync(import_module, "duckdb")  # the first time it takes a tenth of a second
+    from secoda_async.analysis.duplicates import find_dropped  # noqa: PLC0415 # it imports DuckDB
+    from secoda_async.analysis.engine import analyse  # noqa: PLC0415
+    from secoda_async.analysis.tables import load_lineage, load_resources  # noqa: PLC0415
+
+    def body(connection: Connection) -> Dataset:
+        load_resources(connection, dataset, "resources")
+        load_lineage(connection, dataset, "lineage")
+        find_dropped(connection, "resources", "lineage", on_conflict)
+        if on_conflict == "error":
+            _refuse_differing(connection, dataset)
+        return write_distinct(connection, dataset, folder)
+
+    return await analyse(folder, dataset, body)
+
+
+def write_distinct(connection: Connection, dataset: Dataset, folder: Path) -> Dataset:
+    """The same for tables of which `find_dropped` has found the lines that are left out. It blocks."""
+    targets: list[Path] = []
     try:
-        return await to_thread.run_sync(_without_repeats, source, folder, stopped, abandon_on_cancel=True)
-    finally:
-        stopped.set()  # a thread that was left behind ends at its next look
+        return Dataset(*(_write(connection, dataset.file(kind), f"dropped_{kind}", folder, targets) for kind in Kind))
+    except BaseException:
+        for target in targets:
+            target.unlink(missing_ok=True)
+        raise
 
 
-def _without_repeats(source: Path, folder: Path, stopped: threading.Event) -> Path:
-    table = folder / f"{source.stem}.digests.sqlite"
-    try:
-        with closing(sqlite3.connect(table, isolation_level=None)) as database:
-            repeats = _find_repeats(source, database, stopped)
-            first = next(repeats, None)
-            if first is None:
-                return source
-            target = folder / f"{source.stem}.distinct{source.suffix}"
-            with source.open("rb") as reader, target.open("wb") as writer:
-                repeat: int | None = first
-                for number, line in enumerate(reader, 1):
-                    if number == repeat:
-                        repeat = next(repeats, None)
-                    else:
-                        writer.write(line)
-            return target
-    finally:
-        table.unlink(missing_ok=True)
+def _write(connection: Connection, source: Path, dropped: str, folder: Path, targets: list[Path]) -> Path:
+    from secoda_async.analysis.engine import go_on  # noqa: PLC0415 # it imports DuckDB
+
+    lines = _lines(connection, dropped)
+    leave_out = next(lines, None)
+    if leave_out is None:
+        return source
+    target = folder / f"{source.stem}.distinct{source.suffix}"
+    targets.append(target)
+    with source.open("rb") as reader, target.open("wb") as writer:
+        for number, line in enumerate(reader, 1):
+            if number % _LOOK == 0:
+                go_on()
+            if number == leave_out:
+                leave_out = next(lines, None)
+            else:
+                writer.write(line)
+    return target
 
 
-def _find_repeats(source: Path, database: sqlite3.Connection, stopped: threading.Event) -> Iterator[int]:
-    """The numbers of the lines that equal an earlier one, rising, counted from 1."""
-    database.set_progress_handler(stopped.is_set, _LOOK)
-    database.executescript(
-        f"pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -{_CACHE};"
-        "begin; create table line (digest blob)"
-    )
-    database.executemany("insert into line values (?)", _digests(source))
-    rows = database.execute(
-        "select rowid from"
-        " (select rowid, row_number() over (partition by digest order by rowid) as occurrence from line)"
-        " where occurrence > 1 order by rowid"
-    )
-    return (number for (number,) in rows)
+def _lines(connection: Connection, table: str) -> Iterator[int]:
+    """The numbers in a table, rising."""
+    after = 0
+    while page := connection.execute(
+        f"select line from {table} where line > $after order by line limit $page",  # noqa: S608 # a constant
+        {"after": after, "page": _PAGE},
+    ).fetchall():
+        for (after,) in page:
+            yield after
 
 
-def _digests(source: Path) -> Iterator[tuple[bytes]]:
-    with source.open("rb") as lines:
-        for line in lines:
-            yield (hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest(),)
+def _refuse_differing(connection: Connection, dataset: Dataset) -> None:
+    from secoda_async.rules.judge import find_differing  # noqa: PLC0415 # it imports DuckDB
+
+    breach = find_differing(connection, dataset)
+    if breach is not None:
+        first = breach.samples[0]
+        raise RulesError(
+            f"{first.file}, line {first.line}: {breach.message}: {first.id} {first.note} "
+            f"(ids in all: {breach.count:,}); {breach.to_do}",
+            breaches=[breach],
+        )

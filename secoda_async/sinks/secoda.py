@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing_extensions import override
 from secoda_async.baselines import Target
 from secoda_async.counters import Traffic
 from secoda_async.dataset import Dataset
-from secoda_async.errors import ConfigurationError, SpoolError, UploadError
+from secoda_async.errors import ConfigurationError, DatasetError, SpoolError, UploadError
 from secoda_async.network.auth import BearerAuth
 from secoda_async.network.proxies import Proxies
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Survey
 from secoda_async.redact import Redactor
-from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
+from secoda_async.settings import OnConflict, RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.address import REGIONS, catalog_url, host_name, resolve_base_url
-from secoda_async.sinks.distinct import without_repeats
+from secoda_async.sinks.distinct import without_duplicates
 from secoda_async.sinks.multipart import MultipartFiles, Part
 from secoda_async.sinks.portions import Portion, portions
 from secoda_async.sinks.survey import AT_ONCE, survey
@@ -46,7 +45,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")  # so it is no pat
 class SecodaSink(GuardedSink):
     """Sends one streamed multipart request with both files once the run is complete, and nothing otherwise.
 
-    Lines that repeat an earlier one are left out of it.
+    Records that repeat an earlier one are left out of it, and of those that share an id and differ all but the one
+    that the run's ``on_conflict`` names; without a policy they are a RulesError.
 
     Usage: ``await integration.run(SecodaSink(api_key=key, integration_id="4f…"))``.
 
@@ -119,6 +119,7 @@ class SecodaSink(GuardedSink):
         self._batched = batched
         self._most = (batch_bytes, batch_records)
         self._traffic = Traffic()
+        self._on_conflict: OnConflict = "error"
 
     @property
     @override
@@ -145,6 +146,7 @@ class SecodaSink(GuardedSink):
     async def open(self, run: RunInfo) -> None:
         """Ask for the integrations: a wrong key, address or id is told before a crawl of hours, not after it."""
         self._traffic = run.upload
+        self._on_conflict = run.on_conflict
         try:
             known = await self._known_integrations()
         except UploadError as error:
@@ -167,21 +169,22 @@ class SecodaSink(GuardedSink):
     @override
     async def commit(self, spool: Spool) -> None:
         dataset = Dataset(*(spool.file(kind).path for kind in Kind))
-        await self.upload(dataset, spool.directory)
+        await self.upload(dataset, spool.directory, on_conflict=self._on_conflict)
 
     @override
     async def abort(self, error: BaseException) -> None:
         return
 
-    async def upload(self, dataset: Dataset, work: Path) -> None:
+    async def upload(self, dataset: Dataset, work: Path, *, on_conflict: OnConflict = "error") -> None:
         """Send a dataset, whoever wrote it; ``work`` is a folder for what has to be written for that.
 
-        Raises UploadError where the workspace did not take it, or not for certain, and SpoolError where the files
-        cannot be read or written.
+        Raises UploadError where the workspace did not take it, or not for certain, RulesError where records share an
+        id, differ and ``on_conflict`` does not say which one counts, and SpoolError where the files cannot be read or
+        written.
         """
         try:
-            requests = await self._requests(dataset, work)
-        except (OSError, sqlite3.Error) as exc:
+            requests = await self._requests(await without_duplicates(dataset, work, on_conflict=on_conflict))
+        except (OSError, DatasetError, SpoolError) as exc:
             raise SpoolError(f"the upload cannot be made ready in {work}: {exc}; nothing was sent") from exc
         async with self._api() as api:
             for taken, request in enumerate(requests):
@@ -192,9 +195,9 @@ class SecodaSink(GuardedSink):
                         raise
                     raise _in_the_middle(error, taken, len(requests)) from error
 
-    async def _requests(self, dataset: Dataset, work: Path) -> list[MultipartFiles]:
+    async def _requests(self, dataset: Dataset) -> list[MultipartFiles]:
         """The bodies to send, in order: one, or the portions of a batched upload."""
-        paths = {kind: await without_repeats(dataset.file(kind), work) for kind in Kind}
+        paths = {kind: dataset.file(kind) for kind in Kind}
         sizes = {kind: (await anyio.Path(path).stat()).st_size for kind, path in paths.items()}
         ranges = [{kind: Portion(0, size) for kind, size in sizes.items()}]
         if self._batched:
