@@ -59,7 +59,7 @@ class TypeDiff(_Frozen):
     changed: int | None
     """Ids held before with other values, or as another type, under which they are not missing. None: not known."""
     staled: int
-    """Ids held before that are not in the sync: the platform removes them."""
+    """Ids held before that are not in the sync: by default the platform removes them."""
     added_examples: tuple[Example, ...] = ()
     changed_examples: tuple[Example, ...] = ()
     staled_examples: tuple[Example, ...] = ()
@@ -86,11 +86,13 @@ class LineageDiff(_Frozen):
 class Diff(_Frozen):
     """What a sync adds, changes and stales. Usage: ``diff.staled``, ``diff.types``, ``diff.model_dump_json()``.
 
-    Where automatic staling is on, what is staled is removed from the workspace.
+    What is staled is removed from the workspace, unless automatic staling is off there.
     """
 
     against: str = ""
     """What the sync is compared with, for a person."""
+    removes_absent: bool = True
+    """Whether what is staled is removed; False: automatic staling is off in the workspace, so it stays there."""
     types: tuple[TypeDiff, ...]
     """By entity type, those that lose most first; types beyond the 100 commonest are told as one."""
     lineage: LineageDiff
@@ -155,17 +157,20 @@ def compare(
     keep: Keep = "last",
     ids_only: bool = False,
     against: str = "",
+    removes_absent: bool = True,
 ) -> Diff:
     """Compare two datasets that `analysis.tables` has loaded.
 
     ``keep`` says which of several resources with one id counts, on both sides. ``ids_only``: of what is held before
     no more is known than ids and types, so what changed, and what happens to lineage, is told as not known.
+    ``against`` and ``removes_absent`` are kept in the diff as they are.
     Resources without an id are left out, since no workspace takes them. An id that is held as another type counts
     as changed under its new one, not as staled under the old: it is the same resource to the platform, which knows it
     by its id.
     """
     return Diff(
         against=against,
+        removes_absent=removes_absent,
         types=tuple(_resources(connection, before.resources, now.resources, keep, ids_only=ids_only)),
         lineage=_lineage(connection, None if ids_only else before.lineage, now.lineage),
     )

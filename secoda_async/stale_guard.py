@@ -27,8 +27,11 @@ def judge(
     """Every reason to refuse a sync, each with its numbers and what overrides it; none: it may be sent.
 
     Refused is a sync without resources where some are held, or without any record; and one that removes more of an
-    entity type than its limit, from ``limits.least`` held resources of the type upwards.
+    entity type than its limit, from ``limits.least`` held resources of the type upwards. One that removes nothing,
+    since automatic staling is off, is never refused.
     """
+    if not diff.removes_absent:
+        return ()
     if not diff.now and (diff.before or not diff.lineage.now):
         return () if allow_empty else (_nothing(diff),)
     return tuple(_over(diff, limits, allow_stale))

@@ -196,6 +196,13 @@ async def test_what_is_removed_is_told_first_by_type_with_share_and_examples(tmp
     assert lines[9:12] == ["added: 1", "  table: 1", "    new"]
 
 
+async def test_where_staling_is_off_nothing_is_called_removed(tmp_path: Path) -> None:
+    diff = await diff_of(tmp_path, [resource("t"), resource("u")], [resource("u")])
+    text = shown(diff.model_copy(update={"removes_absent": False}))
+    assert "absent, and kept since staling is off: 1 of 2 resources (50.0 %)" in text
+    assert "REMOVED" not in text
+
+
 async def test_texts_of_records_are_shown_as_they_are(tmp_path: Path) -> None:
     text = shown(await diff_of(tmp_path, [resource("[bold]x[/]", title="[link=evil]")], []))
     assert '[bold]x[/] "[link=evil]"' in text

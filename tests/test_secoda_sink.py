@@ -270,6 +270,7 @@ async def test_a_sync_over_the_workspaces_cap_is_told_while_it_is_still_being_se
         id_ = workspace.create_integration("source")
         error = await refused(workspace.url, Source(large), integration_id=id_)
         assert (error.status, error.ambiguous) == (413, False)
+        assert "(of 11.4 MiB)" in str(error)
         assert "too large" in str(error)
         assert workspace.syncs(id_) == []
 

@@ -96,6 +96,11 @@ def test_lineage_alone_is_a_sync_where_no_resources_were_held() -> None:
     guard(diff(lineage=1), Settings())
 
 
+def test_where_staling_is_off_nothing_is_removed_so_nothing_is_refused() -> None:
+    for found in (diff(), diff(kind("table", 2000, 1900))):
+        guard(found.model_copy(update={"removes_absent": False}), Settings())
+
+
 def test_a_type_of_the_source_cannot_write_into_a_terminal() -> None:
     [reason] = judge(diff(kind("\x1b[2J" + "x" * 1000, 100, 100, added=1)), StaleLimits())
     assert "\x1b" not in reason

@@ -1,5 +1,7 @@
 """What a workspace holds is found out whole, or it is said why it cannot be; it is never guessed."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from yarl import URL
 
-from secoda_async import RetryPolicy, SecodaSink, Settings
+from secoda_async import RetryPolicy, SecodaSink, Settings, SpoolError
 from secoda_async.counters import Traffic
 from secoda_async.network.auth import BearerAuth
 from secoda_async.pipeline.sink import GuardedSink, Survey
@@ -56,8 +60,8 @@ class Workspace:
         await sink.upload(dataset(folder, records), folder)
 
     async def ask(self, url: str, id_: str, **options: Any) -> Survey:
-        settings = Settings(base_url=url, concurrency=4, retry=RetryPolicy(attempts=1))
-        api = WorkspaceApi(settings, auth=BearerAuth(KEY), traffic=self.traffic, redact=Redactor([KEY]))
+        chosen = Settings(base_url=url, concurrency=4, retry=RetryPolicy(attempts=1))
+        api = WorkspaceApi(chosen, auth=BearerAuth(KEY), traffic=self.traffic, redact=Redactor([KEY]))
         async with api:
             return await survey(api, catalog_url(URL(url)), id_, self.work, **options)
 
@@ -279,6 +283,67 @@ async def test_a_listing_in_a_circle_is_no_preview(tmp_path: Path) -> None:
         found = await Workspace(tmp_path).ask(url, "ours")
     assert found.dataset is None
     assert "one that came before" in found.why_not
+
+
+TYPES = ["database", "schema", "table", "column", "dashboard_group", "dashboard", "chart", "job"]
+
+
+@settings(max_examples=25)
+@given(
+    records=st.lists(
+        st.builds(
+            lambda n, type_, parent: resource(f"r{n}", type_, parent_databuilder_id=parent and f"r{parent}"),
+            st.integers(1, 30),
+            st.sampled_from(TYPES),
+            st.none() | st.integers(1, 30),
+        ),
+        max_size=30,
+        unique_by=lambda record: record["databuilder_id"],
+    ),
+    cap=st.integers(2, 12),
+)
+@example(records=warehouse(schemas=2, tables=4, columns=1), cap=6)
+def test_whatever_a_workspace_holds_a_survey_is_whole_or_none(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], cap: int
+) -> None:
+    workspace = Workspace(tmp_path_factory.mktemp("survey"), catalog_cap=cap)
+    found = asyncio.run(workspace.survey(records, cap=cap))
+    if found.dataset is not None:
+        assert held(found) == expected(records)
+    else:
+        sizes = Counter(record["entity_type"] for record in records)
+        assert max(sizes.values()) >= cap or "job" in sizes, found.why_not
+
+
+async def test_a_cancelled_survey_ends_at_once(tmp_path: Path) -> None:
+    reached = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        reached.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with serve(hang) as url, asyncio.TaskGroup() as group:
+        asked = group.create_task(Workspace(tmp_path).ask(url, "ours"))
+        await reached.wait()
+        asked.cancel()
+    assert asked.cancelled()
+
+
+async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "workspace").touch()
+    with pytest.raises(SpoolError, match="cannot be kept"):
+        await Workspace(tmp_path).survey([])
+
+
+@pytest.mark.long
+async def test_more_than_ten_thousand_columns_are_found_by_table(tmp_path: Path) -> None:
+    records = warehouse(schemas=4, tables=13, columns=200)
+    async with FakeWorkspace(api_key=KEY) as fake:
+        id_ = fake.create_integration("ours")
+        sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=fake.url)
+        await sink.upload(dataset(tmp_path / "a", records), tmp_path)
+        assert held(await sink.survey(tmp_path)) == expected(records)
 
 
 async def test_the_sink_surveys_what_it_uploads_to(tmp_path: Path) -> None:

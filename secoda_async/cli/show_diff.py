@@ -21,12 +21,13 @@ def _lines(diff: Diff) -> Iterator[Text]:
     if diff.against:
         yield Text.assemble(("compared with ", "dim"), diff.against)
     if diff.staled:
-        share = f" ({_percent(diff.staled / diff.before)})"
-        yield Text(f"REMOVED: {diff.staled:,} of {diff.before:,} resources{share}", style="bold red")
+        fate, style = ("REMOVED", "red") if diff.removes_absent else ("absent, and kept since staling is off", "yellow")
+        share = _percent(diff.staled / diff.before)
+        yield Text(f"{fate}: {diff.staled:,} of {diff.before:,} resources ({share})", style=f"bold {style}")
         for one in diff.types:
             if one.staled:
                 yield Text(
-                    f"  {_name(one)}: {one.staled:,} of {one.before:,} ({_percent(one.staled_share)})", style="red"
+                    f"  {_name(one)}: {one.staled:,} of {one.before:,} ({_percent(one.staled_share)})", style=style
                 )
                 yield from _examples(one.staled_examples, one.staled)
     else:

@@ -27,7 +27,8 @@ _NEXT_STEP: Final = {
     401: "check the API key, and that it is one of this workspace and region",
     403: "the API key may not import into this integration; give it a role that may edit it",
     404: "check the integration id and the base URL (region)",
-    413: "the sync is too large for this workspace; ask Secoda for its limit",
+    413: "the sync is too large for this workspace; ask Secoda for its limit, or, where automatic staling is off, "
+    "upload it in parts (--batched --staling-is-off)",
     429: "the workspace takes 30 such calls a minute; run again later, and look for what else calls it",
 }
 
@@ -152,6 +153,8 @@ class WorkspaceApi:
     def _refused(self, reply: Response) -> UploadError:
         status = reply.status_code
         message = f"the workspace answered {reply.request}: {status} {reply.reason_phrase}".rstrip()
+        if status == 413 and isinstance(reply.request.body, MultipartFiles):
+            message += f" (of {reply.request.body.length / 2**20:,.1f} MiB)"
         if reply.is_redirect:
             location = self._redact(reply.headers.get("Location", "nowhere"))
             message += f" to {location!r}, which is never followed"
