@@ -20,7 +20,7 @@ EXAMPLES: Final = 5
 """Examples of each kind of change, for each type: those that come first in their file."""
 _TYPES: Final = 100  # told one by one; a dataset with more of them must not make a report of any size
 OTHER_TYPES: Final = "(other types)"
-_LONGEST: Final = 120  # characters of an id, a title or a parent in an example
+_LONGEST: Final = 120  # characters of a type, and of an id, a title or a parent in an example
 
 Keep = Literal["first", "last"]
 
@@ -133,7 +133,7 @@ async def diff_datasets(
     """Compare two datasets from their files; ``work`` is a folder for what does not fit in memory.
 
     Usage: ``diff = await diff_datasets(open_dataset(a), open_dataset(b), work)``; the rest is as in `compare`.
-    Raises SpoolError where a file cannot be read or the disk is full.
+    Raises DatasetError where a file cannot be read, or a line of it as a record, and SpoolError where the disk is full.
     """
     await to_thread.run_sync(import_module, "duckdb")  # the first time it takes a tenth of a second
     from secoda_async.analysis.engine import analyse  # noqa: PLC0415 # it imports DuckDB
@@ -182,7 +182,8 @@ _CHANGES: Final = ("added", "changed", "staled")
 def _resources(connection: Connection, before: str, now: str, keep: Keep, *, ids_only: bool) -> Iterable[TypeDiff]:
     pick = "arg_max" if keep == "last" else "arg_min"
     sides = " union all ".join(
-        f"select id, line, coalesce(type, '') as type, digest, {is_now} as is_now from {table} where id <> ''"
+        f"select id, line, left(coalesce(type, ''), {_LONGEST}) as type, digest, {is_now} as is_now"
+        f" from {table} where id <> ''"
         for table, is_now in ((before, "false"), (now, "true"))
     )
     differs = "false" if ids_only else "digest_before is distinct from digest_now"
@@ -293,7 +294,7 @@ class _Examples:
 
 def _lineage(connection: Connection, before: str | None, now: str) -> LineageDiff:
     if before is None:
-        [(count,)] = connection.execute(f"select count(distinct digest) from {now}").fetchall()
+        [(count,)] = connection.execute(f"select count(*) from (select digest from {now} group by digest)").fetchall()
         return LineageDiff(before=None, now=count, added=None, removed=None)
     sides = " union all ".join(
         f"select digest, line, {is_now} as is_now from {table}" for table, is_now in ((before, "false"), (now, "true"))

@@ -17,6 +17,7 @@ from secoda_async.cli.app import app
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.dataset import Dataset
 from secoda_async.diff import EXAMPLES, OTHER_TYPES, Diff, LineageDiff, TypeDiff, diff_datasets
+from secoda_async.errors import DatasetError
 
 Record = dict[str, Any]
 
@@ -129,6 +130,24 @@ async def test_a_dataset_of_countless_types_is_told_in_bounded_room(tmp_path: Pa
     assert len(diff.types) == 101
     assert (diff.before, diff.now, diff.staled) == (500, 450, 50)
     assert OTHER_TYPES in {one.type for one in diff.types}
+
+
+async def test_a_type_of_any_length_is_clipped(tmp_path: Path) -> None:
+    [one] = (await diff_of(tmp_path, [], [resource("t", "x" * 100_000)])).types
+    assert one.type == "x" * 120
+
+
+async def test_lineage_is_counted_once_also_where_nothing_is_known_of_what_is_held(tmp_path: Path) -> None:
+    now = dataset(tmp_path / "b", [], [edge("a", "b"), edge("a", "b"), edge("b", "c")])
+    lineage = (await diff_datasets(dataset(tmp_path / "a"), now, tmp_path, ids_only=True)).lineage
+    assert (lineage.before, lineage.now, lineage.added) == (None, 2, None)
+
+
+async def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    before, now = dataset(tmp_path / "a", [resource("t")]), dataset(tmp_path / "b", [resource("t")])
+    now.resources.write_bytes(before.resources.read_bytes() + b'{"databuilder_id":\n')
+    with pytest.raises(DatasetError, match="line 2"):
+        await diff_datasets(before, now, tmp_path)
 
 
 async def test_a_diff_survives_json(tmp_path: Path) -> None:
