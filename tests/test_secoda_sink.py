@@ -494,6 +494,10 @@ async def test_the_key_goes_with_every_call_and_stands_in_no_repr() -> None:
         {"base_url": "ftp://api.secoda.co"},
         {"proxy": "socks5://127.0.0.1:1"},
         {"verify": ""},
+        {"insecure": "no"},
+        {"staling_is_off": "no"},
+        {"staling_is_off": 1},
+        {"batched": None},
     ],
 )
 def test_unusable_arguments_are_refused_at_once(arguments: dict[str, str]) -> None:

@@ -13,14 +13,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from secoda_async import RetryPolicy, SecodaSink, Settings, SpoolError
+from secoda_async import RetryPolicy, SecodaSink, Settings, SpoolError, StaleGuardError
 from secoda_async.counters import Traffic
+from secoda_async.diff import diff_datasets
 from secoda_async.network.auth import BearerAuth
 from secoda_async.pipeline.sink import GuardedSink, Survey
 from secoda_async.redact import Redactor
 from secoda_async.sinks.address import catalog_url
 from secoda_async.sinks.survey import survey
 from secoda_async.sinks.workspace_api import WorkspaceApi
+from secoda_async.stale_guard import guard
 from secoda_async.testing import FakeWorkspace
 from tests.server import serve
 from tests.test_diff import Record, dataset, resource
@@ -344,6 +346,18 @@ async def test_more_than_ten_thousand_columns_are_found_by_table(tmp_path: Path)
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=fake.url)
         await sink.upload(dataset(tmp_path / "a", records), tmp_path)
         assert held(await sink.survey(tmp_path)) == expected(records)
+
+
+async def test_a_sync_of_a_twentieth_is_refused_against_what_the_workspace_holds(tmp_path: Path) -> None:
+    records = warehouse(schemas=2, tables=20, columns=2)
+    found = await Workspace(tmp_path).survey(records)
+    assert found.dataset is not None
+    now = dataset(tmp_path / "now", records[: len(records) // 20])
+    diff = await diff_datasets(found.dataset, now, tmp_path, ids_only=True, against="the workspace")
+    with pytest.raises(StaleGuardError) as caught:
+        guard(diff, Settings())
+    assert [reason.split("--allow-stale ")[1].split()[0] for reason in caught.value.reasons] == ["'column'", "'table'"]
+    guard(diff, Settings(allow_stale=["column", "table"]))
 
 
 async def test_the_sink_surveys_what_it_uploads_to(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ class SecodaSink(GuardedSink):
             raise ConfigurationError("an upload needs an API key: SECODA_API_KEY, --api-key-file, or api_key=")
         if not isinstance(integration_id, str) or not _ID.fullmatch(integration_id):
             raise ConfigurationError(f"integration_id must be the id of an integration, not {integration_id!r}")
+        for name, flag in (("insecure", insecure), ("staling_is_off", staling_is_off), ("batched", batched)):
+            if not isinstance(flag, bool):  # "no" would be a yes
+                raise ConfigurationError(f"{name} must be True or False, not {flag!r}")
         if batched and not staling_is_off:
             raise ConfigurationError(
                 "batched needs staling_is_off (--batched needs --staling-is-off): each request is one sync, so each "
