@@ -72,7 +72,7 @@ async def test_without_a_policy_records_that_differ_are_an_error_that_names_them
         await without_duplicates(write_dataset(tmp_path, records, []), tmp_path)
     assert str(caught.value) == (
         "resources.jsonl, line 3: records share a databuilder_id and differ: a differs from line 1 (ids in all: 1); "
-        "make their ids differ, or choose which one counts: on_conflict first or last"
+        "make their ids differ, or choose which one counts: on_conflict (--on-conflict) first or last"
     )
     (breach,) = caught.value.breaches
     assert (breach.rule, breach.count) == ("differing-duplicates", 1)

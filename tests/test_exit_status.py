@@ -8,7 +8,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from secoda_async import ConfigurationError, CredentialError, IncompleteRunError, OutputError, RunError, UploadError
+from secoda_async import (
+    ConfigurationError,
+    CredentialError,
+    IncompleteRunError,
+    OutputError,
+    RulesError,
+    RunError,
+    UploadError,
+)
 from secoda_async.cli.failure import ExitStatus, exit_status
 
 ENDS = """
@@ -36,6 +44,7 @@ ENDS = """
         (IncompleteRunError("no"), 1),
         (OutputError("no"), 1),
         (UploadError("no", ambiguous=True), 1),
+        (RulesError("no", breaches=()), 3),
         (ConfigurationError("no"), 2),
         (CredentialError("no"), 2),
     ],

@@ -24,6 +24,7 @@ from secoda_async.cli.guard import (
 from secoda_async.cli.load import load_integration
 from secoda_async.cli.progress import shown
 from secoda_async.cli.summary import show_summary
+from secoda_async.cli.validate import OnConflictOption, validate
 from secoda_async.cli.workspace import (
     ApiKeyFile,
     BaseUrl,
@@ -53,6 +54,7 @@ app = typer.Typer(
 
 
 app.command(no_args_is_help=True)(diff)
+app.command(no_args_is_help=True)(validate)
 
 
 def _show_version(wanted: bool) -> None:  # typer calls it
@@ -108,6 +110,7 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", help="Requests in flight at once to one host. Default: found out.")
     ] = None,
+    on_conflict: OnConflictOption = None,
     allow_losses: Annotated[
         bool,
         typer.Option(
@@ -189,6 +192,7 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         settings = _given(
             state_dir=state_dir,
             concurrency=concurrency,
+            on_conflict=on_conflict,
             allow_losses=allow_losses or None,
             resumable=resumable or None,
             resume=resume,

@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from secoda_async.errors import ConfigurationError, RunError, SecodaAsyncError, StaleGuardError
+from secoda_async.errors import ConfigurationError, RulesError, RunError, SecodaAsyncError, StaleGuardError
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
 
@@ -23,6 +23,7 @@ class ExitStatus(IntEnum):
     COMPLETE = 0
     FAILED = 1
     USAGE = 2
+    RULES = 3
     STALE = 4
     FINDINGS = 5
     DEGRADED = 6
@@ -38,6 +39,8 @@ def exit_status(error: BaseException) -> ExitStatus:
         return ExitStatus.TERMINATED
     if isinstance(error, ConfigurationError) and not isinstance(error, RunError):
         return ExitStatus.USAGE
+    if isinstance(error, RulesError):
+        return ExitStatus.RULES
     if isinstance(error, StaleGuardError):
         return ExitStatus.STALE
     return ExitStatus.FAILED

@@ -120,7 +120,7 @@ RULES: Final = (
     _error(
         "differing-duplicates",
         "records share a databuilder_id and differ",
-        "make their ids differ, or choose which one counts: on_conflict first or last",
+        "make their ids differ, or choose which one counts: on_conflict (--on-conflict) first or last",
         _OURS,
         "select line, id, concat('differs from line ', first_line) as note from differing where id <> ''",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 SAMPLES = 5
 """Kept of each breach; the rest are counted."""
@@ -75,6 +75,7 @@ class Verdict(BaseModel):
         """The breaches that stop a delivery."""
         return tuple(breach for breach in self.breaches if breach.severity is Severity.ERROR)
 
+    @computed_field  # type: ignore[prop-decorator] # mypy has no decorated properties
     @property
     def passed(self) -> bool:
         """Whether it may be delivered."""
