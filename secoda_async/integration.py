@@ -93,6 +93,7 @@ class SecodaIntegration(abc.ABC):
             redact=redact,
             transport=self._transport,
             default_auth=self._checked_auth,
+            inputs=self.inputs,
         )
         try:
             return await run.execute(self._checked_extract, sink or StdoutSink())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRun
 from secoda_async.findings import Findings
 from secoda_async.network.asked import last_asked
 from secoda_async.network.client import Client
+from secoda_async.network.critical_path import go_on_from
 from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.pace_file import load_paces, save_paces
@@ -34,7 +35,7 @@ from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport
 from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.scopes import Scopes
-from secoda_async.settings import Settings
+from secoda_async.settings import Input, Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
@@ -69,6 +70,7 @@ class Run:
         redact: Redactor,
         transport: Transport | None = None,
         default_auth: Callable[[], Auth | None] = _no_auth,
+        inputs: Mapping[str, Input] | None = None,
     ) -> None:
         self.run_id = new_run_id()
         self.counters = Counters()
@@ -84,6 +86,7 @@ class Run:
         self._transport = transport
         self._journal: RunJournal | None = None
         self._default_auth = default_auth
+        self._inputs = inputs
         self._known: dict[str, Pace] = {}
         self._baselines: Baselines | None = None
         self._held = ExitStack()
@@ -111,6 +114,9 @@ class Run:
                 error=None if error is None else self._redact(f"{error}" or type(error).__name__),
                 counters=self.counters,
                 findings=self.findings,
+                redact=self._redact,
+                concurrency=self._settings.concurrency,
+                inputs=self._inputs,
             )
         return self.report
 
@@ -240,6 +246,9 @@ class Run:
 
     async def _call(self, extract: Callable[[], Awaitable[None]]) -> None:
         self.extracting = True
+        loop = asyncio.get_running_loop()
+        began, busy = loop.time(), time.thread_time()
+        go_on_from(0.0)  # whoever runs this may be within another run's extract()
         try:
             with marked(self):
                 await extract()
@@ -251,6 +260,8 @@ class Run:
             raise
         finally:
             self.extracting = False
+            self.counters.extraction = loop.time() - began
+            self.counters.loop_busy = time.thread_time() - busy
             self.workers.stop()
             self.client.stop()
             self.intake.close()

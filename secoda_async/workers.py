@@ -18,6 +18,7 @@ from secoda_async.counters import MOST_SLOTS
 from secoda_async.errors import ConfigurationError
 from secoda_async.findings import Ledger, current_ledger
 from secoda_async.network.callers import halted_here, work_for
+from secoda_async.network.critical_path import go_on_from, so_far, wait_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,19 +47,25 @@ class Source(Generic[T]):
         else:
             raise ConfigurationError(f"items must be iterable or async iterable, not {type(items).__name__}")
         self._one_at_a_time = asyncio.Lock()  # an async generator cannot be asked twice at once
+        self.behind = so_far()
+        """What was waited for before the next item, see `critical_path`."""
 
     async def next(self) -> T:
         """The next item. Raises _End where there is none."""
         if self._sync is not None:
+            go_on_from(self.behind)
             for item in self._sync:
                 return item
             raise _End
         assert self._async is not None
         async with self._one_at_a_time:
+            go_on_from(self.behind)
             try:
                 return await anext(self._async)
             except StopAsyncIteration:
                 raise _End from None
+            finally:
+                self.behind = so_far()
 
 
 _LEAST, _MOST = 16, MOST_SLOTS  # workers of a call where nobody said how many
@@ -87,11 +94,12 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
     errors: list[BaseException] = []
     started = 1
+    longest = 0.0
     callers = halted_here()
     async with anyio.create_task_group() as group:
 
         async def work() -> None:
-            nonlocal started
+            nonlocal longest, started
             work_for(callers)
             try:
                 item = await source.next()
@@ -101,6 +109,8 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
                         started += 1
                         group.start_soon(work, name=WORKER_TASK)
                     await worker(item)
+                    if (behind := so_far()) > longest:
+                        longest = behind
                     item = await source.next()
             except _End:
                 return
@@ -116,6 +126,7 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
         for other in others:
             first.add_note(f"also: {type(other).__name__}: {other}")
         raise first
+    wait_for(max(longest, source.behind))
 
 
 def _is_cancelled() -> bool:
@@ -234,7 +245,7 @@ class Results(abc.ABC, Generic[R]):
 
     def __init__(self, group: TaskGroup, *, ahead: int) -> None:
         self._group = group
-        self._send, self._receive = anyio.create_memory_object_stream[R](ahead)
+        self._send, self._receive = anyio.create_memory_object_stream[tuple[R, float]](ahead)
         self._scope = anyio.CancelScope()
         self._wanted = _Wanted(_wanted.get())
         self.ledger = current_ledger()
@@ -259,15 +270,17 @@ class Results(abc.ABC, Generic[R]):
             self._start()
         try:
             try:
-                return self._receive.receive_nowait()
+                result, behind = self._receive.receive_nowait()
             except anyio.WouldBlock:
-                return await self._receive.receive()
+                result, behind = await self._receive.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.ended = True
             self._receive.close()
             if self._error is not None:
                 raise self._error from None
             raise StopAsyncIteration from None
+        wait_for(behind)
+        return result
 
     async def __aenter__(self) -> Self:
         return self
@@ -314,10 +327,11 @@ class Results(abc.ABC, Generic[R]):
                 self._stopped.set()
 
     async def _hand_on(self, result: R) -> None:
+        handed = (result, so_far())
         try:
-            self._send.send_nowait(result)
+            self._send.send_nowait(handed)
         except anyio.WouldBlock:
-            await self._send.send(result)
+            await self._send.send(handed)
 
 
 class Map(Results[R], Generic[T, R]):

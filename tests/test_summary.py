@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from secoda_async.cli.summary import show_summary
-from secoda_async.counters import Counters, Pace
+from secoda_async.counters import Counters, EndpointCounts, Pace
 from secoda_async.findings import Findings
 from secoda_async.report import Delivery, RunReport
 
@@ -36,6 +36,24 @@ def test_what_was_found_out_about_a_host_is_shown_with_the_reasons() -> None:
     text = summary(counters)
     assert "a.example:443: 37 at once, 195.2 a second; times raised 1,200, lowered 3 (refused 2, slower 1)" in text
     assert "b.example:443: 9 at once; times raised 1" in text
+
+
+def test_the_slowest_endpoints_and_the_efficiency_are_shown() -> None:
+    counters = Counters(extraction=2.0)
+    found = []
+    for name, seconds in (("a", 0.1), ("b", 0.5), ("c", 0.3), ("d", 0.4)):
+        counts = EndpointCounts(statuses={200: 10})
+        for _ in range(10):
+            counts.latency.add(seconds)
+        found.append(("x.example", "GET", f"/{name}/{{id}}", counts))
+    counters.source.endpoints = found
+    counters.source.longest_chain = 1.5
+    text = summary(counters)
+    shown = [line.split()[2] for line in text.splitlines() if "slowest" in line]
+    assert shown == [f"x.example/{name}/{{id}}:" for name in "bdc"]
+    assert "half within 0.5" in text
+    assert "10 requests" in text
+    assert "75%: 2.0 s, where these requests take 1.5 s at least (estimated; bound by chain)" in text
 
 
 def test_a_host_about_which_nothing_was_found_out_is_not_shown() -> None:

@@ -34,11 +34,11 @@ from secoda_async.cli.workspace import (
     workspace_name,
     workspace_sink,
 )
-from secoda_async.errors import ConfigurationError
+from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
-from secoda_async.report import Delivery, Status
+from secoda_async.report import Delivery, RunReport, Status, write_report
 from secoda_async.run_journal import keeps_journal
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.stdout import StdoutSink
@@ -162,6 +162,9 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         bool,
         typer.Option("--conditional", help="Ask only for what has changed since the last run that kept its answers."),
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run's report there, as JSON, however the run ends.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
 ) -> None:
@@ -169,6 +172,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     console = Console(stderr=True)
     redact = Redactor()
     try:
+        if report is not None and not report.parent.is_dir():
+            raise ConfigurationError(f"--report: there is no folder {report.parent}; make it")
         network = _given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))
         workspace = _given(
             integration_id=integration_id,
@@ -207,6 +212,7 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(ExitStatus.USAGE) from None
     failure = _start(integration, sink, console, debug=debug, quiet=quiet)
+    unwritten = _write(integration.report, report)
     if integration.report is not None and not quiet:
         show_summary(integration.report, console, delivered_to=delivered_to)
     if failure is not None:
@@ -215,9 +221,24 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         run_id = integration.report.run if integration.report is not None else ""
         if delivery is not Delivery.DELIVERED and keeps_journal(integration.settings, run_id):
             console.print(f"--resume {run_id} continues this run", highlight=False, soft_wrap=True)
+    if unwritten is not None:
+        show_error(unwritten, console, redact, debug=debug)
+    if failure is not None:
         raise typer.Exit(exit_status(failure))
+    if unwritten is not None:
+        raise typer.Exit(exit_status(unwritten))
     if integration.report is not None and integration.report.status is Status.DEGRADED:
         raise typer.Exit(ExitStatus.DEGRADED)
+
+
+def _write(report: RunReport | None, path: Path | None) -> OutputError | None:
+    """Write the report where it is asked for, and return what kept it from being written."""
+    if report is not None and path is not None:
+        try:
+            write_report(report, path)
+        except OutputError as error:
+            return error
+    return None
 
 
 def _given(**settings: object) -> dict[str, Any]:

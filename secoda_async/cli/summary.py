@@ -9,11 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.progress import records_text
-from secoda_async.report import Delivery, PaceReport, RunReport, Status, TrafficReport
+from secoda_async.efficiency import EfficiencyReport
+from secoda_async.report import Delivery, EndpointReport, PaceReport, RunReport, Status, TrafficReport
 
 _STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
 _HOSTS = 5  # whose pace is shown
+_ENDPOINTS = 3  # the slowest
 
 
 def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> None:
@@ -25,6 +27,8 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source)),
         ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
+        *(("slowest", _endpoint_text(one)) for one in _slowest(source)),
+        *([("efficiency", _efficiency_text(report.efficiency))] if report.efficiency.efficiency is not None else ()),
         *(("pace", _pace_text(host, pace)) for host, pace in _changed_paces(source)[:_HOSTS]),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
     ]
@@ -41,6 +45,26 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         times = f" ({finding.count:,} times)" if finding.count > 1 else ""
         console.print(Text.assemble(("finding: ", "yellow"), f"{finding.message}{times}"), soft_wrap=True)
     _show_rest(console, "findings", len(report.findings))
+
+
+def _slowest(source: TrafficReport) -> list[EndpointReport]:
+    answered = [one for one in source.endpoints if one.latency.max]
+    return sorted(answered, key=lambda one: one.latency.p90, reverse=True)[:_ENDPOINTS]
+
+
+def _endpoint_text(one: EndpointReport) -> str:
+    latency = one.latency
+    return (
+        f"{one.method} {one.host}{one.path}: half within {latency.p50:,.3f} s, 90 % within {latency.p90:,.3f} s, "
+        f"at most {latency.max:,.3f} s; {one.requests:,} requests"
+    )
+
+
+def _efficiency_text(report: EfficiencyReport) -> str:
+    return (
+        f"{report.efficiency:.0%}: {report.seconds:,.1f} s, where these requests take {report.least_seconds:,.1f} s "
+        f"at least (estimated; bound by {report.bound})"
+    )
 
 
 def _delivery_text(delivery: Delivery, delivered_to: str) -> str:

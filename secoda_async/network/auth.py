@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import abc
 import base64
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
+from yarl import URL
 
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.encode import with_params
 from secoda_async.network.message import Auth, Request, Response
+from secoda_async.redact import looks_secret
 
 Send = Callable[[Request], Awaitable[Response]]
 _HEADER: Final = "X-API-Key"
@@ -39,6 +41,7 @@ class BasicAuth(Auth):
     Where the password is empty, or a letter or two, the user name is taken for the secret: ``BasicAuth(api_key, "x")``.
     """
 
+    kind: ClassVar[str] = "basic"
     username: str = field(repr=False)
     password: str = field(default="", repr=False)
 
@@ -56,6 +59,7 @@ class BasicAuth(Auth):
 class BearerAuth(Auth):
     """A token. Usage: ``await self.http_get(url, auth=BearerAuth(token))``."""
 
+    kind: ClassVar[str] = "bearer"
     token: str = field(repr=False)
 
     @override
@@ -76,6 +80,7 @@ class APIKeyAuth(Auth):
     Raises ConfigurationError where both are named.
     """
 
+    kind: ClassVar[str] = "api key"
     key: str = field(repr=False)
     header: str | None = field(default=None, kw_only=True)
     """The header that takes the key; None: ``X-API-Key``, where no query parameter is named."""
@@ -117,6 +122,17 @@ class RenewableAuth(Auth):
     @abc.abstractmethod
     async def renew(self, send: Send) -> None:
         """Get new credentials. ``send`` retries and obeys limits, and follows nothing. Raises AuthError."""
+
+
+def kind_of_auth(auth: object, headers: Mapping[str, str], url: URL) -> str:
+    """Which kind of credentials a request has, as far as its names tell: ``none`` where no name looks like any."""
+    if isinstance(auth, Auth):
+        return auth.kind
+    if (value := headers.get("Authorization")) is not None:
+        scheme = value.partition(" ")[0].lower()
+        return scheme if scheme in (BasicAuth.kind, BearerAuth.kind) else Auth.kind
+    named = any(map(looks_secret, headers)) or any(map(looks_secret, url.query))
+    return APIKeyAuth.kind if named else "none"
 
 
 def as_auth(value: object) -> Auth | None:

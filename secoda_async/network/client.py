@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
@@ -149,7 +150,9 @@ class Client:
         self._max_body = settings.max_body
         self._concurrency = settings.concurrency
         self._known = known
-        self._in_flight: dict[int, Request] = {}
+        self._in_flight: dict[int, tuple[Request, float]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._quiet_since = self._loop.time()
         self._called = traffic.requests
         log = SafeLogger(redact)
         retry = settings.retry
@@ -180,6 +183,8 @@ class Client:
             control=self._control,
             longest_pause=(retry or RetryPolicy()).max_wait,
             traffic=traffic,
+            endpoints=settings.endpoints,
+            is_secret=lambda text: redact.knows(text) or redact(text) != text,
         )
         # Tokens are asked for without credentials of their own, so below `authorize`.
         tokens = Retry(self._limit, retry, traffic, log)
@@ -219,6 +224,10 @@ class Client:
 
     def stop(self) -> None:
         """Give up what goes on besides requests, without waiting."""
+        now = self._loop.time()
+        if not self._in_flight:
+            self._traffic.seconds_without += now - self._quiet_since
+        self._quiet_since = now
         self._authorize.stop()
 
     async def aclose(self) -> None:
@@ -228,7 +237,7 @@ class Client:
     @property
     def in_flight(self) -> Iterable[Request]:
         """The requests that have not ended."""
-        return list(self._in_flight.values())
+        return [request for request, _ in self._in_flight.values()]
 
     @property
     def unmatched_limits(self) -> Iterable[str]:
@@ -338,12 +347,17 @@ class Client:
         return response
 
     def _begin(self, request: Request) -> None:
+        now = self._loop.time()
+        if not self._in_flight:
+            self._traffic.seconds_without += now - self._quiet_since
         self._traffic.in_flight += 1
-        self._in_flight[id(request)] = request
+        self._in_flight[id(request)] = (request, now)
 
     def _end(self, request: Request) -> None:
         self._traffic.in_flight -= 1
         del self._in_flight[id(request)]
+        if not self._in_flight:
+            self._quiet_since = self._loop.time()
 
     def _cut_off(self, request: Request, exc: BaseException, *, optional: bool) -> None:
         if not optional and not self._gave_up():

@@ -15,15 +15,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from secoda_async.counters import Traffic
+from secoda_async.counters import HostLoad, Traffic
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.callers import Tasks, halted_here
 from secoda_async.network.control import Control
+from secoda_async.network.message import Request
 from secoda_async.network.rate_headers import Quota
 from secoda_async.network.trips import Outcome, Ticket
 from secoda_async.network.window import Window
 from secoda_async.settings import RateLimit
 
+# Why a request waits, as the report names it.
+LIMIT: Final = "limit"
+SLOT: Final = "slot"
+PAUSE: Final = "pause"
+QUOTA: Final = "quota"
+RATE: Final = "rate"
 _SAME_PERIOD: Final = 1.5  # seconds: resets are told in whole ones, so those of one period differ by that much
 
 
@@ -33,20 +40,25 @@ class Key:
     def __init__(self, limits: Iterable[RateLimit], name: str = "") -> None:
         self.name = name
         self._windows = [Window(limit) for limit in limits]
+        self.uses = [window.use for window in self._windows]
         self.most = min((window.size for window in self._windows), default=None)
         """Weight of the heaviest request that can ever pass; None: any."""
         self._not_before = -math.inf
         self._outstanding = 0
         self._quota: _Period | None = None
+        self.cause = LIMIT
+        """Why it was closed when it last was."""
 
     def opens_at(self, now: float, weight: int) -> float:
         """When a request of this weight may pass; infinity where an answer has to come first."""
-        moment = max(now, self._not_before)
+        moment = now
+        if self._not_before > now:
+            moment, self.cause = self._not_before, PAUSE
         for window in self._windows:
             if (opens := window.opens_at(now, weight)) > moment:
-                moment = opens
-        if self._quota is not None:
-            moment = max(moment, self._quota.opens_at(now, self._outstanding, weight))
+                moment, self.cause = opens, LIMIT
+        if self._quota is not None and (opens := self._quota.opens_at(now, self._outstanding, weight)) > moment:
+            moment, self.cause = opens, QUOTA
         return moment
 
     def grant(self, now: float, weight: int) -> None:
@@ -117,6 +129,12 @@ class Lane:
             return self.keys[0].opens_at(now, weight)
         return max(key.opens_at(now, weight) for key in self.keys)
 
+    def closed_by(self, now: float) -> Key:
+        """The key for which its head waits longest."""
+        if len(self.keys) == 1:
+            return self.keys[0]
+        return max(self.keys, key=lambda key: key.opens_at(now, self.queue[0].weight))
+
 
 class Turn(NamedTuple):
     """A request that waits."""
@@ -127,6 +145,7 @@ class Turn(NamedTuple):
     admitted: asyncio.Future[Ticket | None]
     halted: Tasks = ()
     """Who goes on only when it is answered."""
+    request: Request | None = None
 
 
 class Gate:
@@ -142,6 +161,9 @@ class Gate:
         self._waiting = 0
         self._lanes: list[Lane] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._cause = SLOT  # for which the first waits, since then
+        self._since = 0.0
+        self.load = HostLoad()
 
     def lane(self, keys: Sequence[Key]) -> Lane:
         """A new way in, under these keys."""
@@ -149,7 +171,7 @@ class Gate:
         self._lanes.append(lane)
         return lane
 
-    async def enter(self, lane: Lane, weight: int = 1) -> Ticket | None:
+    async def enter(self, lane: Lane, weight: int = 1, request: Request | None = None) -> Ticket | None:
         """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`.
 
         Raises ConfigurationError for a weight that a limit can never let pass, and where every slot is held by a stream
@@ -177,7 +199,8 @@ class Gate:
                 "or send the request after the block of the stream"
             )
         self._came += 1
-        turn = Turn(self._came, weight, loop.create_future(), halted)
+        turn = Turn(self._came, weight, loop.create_future(), halted, request)
+        self._count_wait(now)
         lane.queue.append(turn)
         self._waiting += 1
         self._admit()
@@ -241,7 +264,9 @@ class Gate:
             self._admit()
 
     def _grant(self, lane: Lane, now: float, weight: int) -> Ticket | None:
-        self._taken += 1
+        taken = self._taken = self._taken + 1
+        if taken > self.load.peak:  # noqa: PLR1730 # max() costs four times as much
+            self.load.peak = taken
         for key in lane.keys:
             key.grant(now, weight)
         return self._control.grant(now, self._taken - self._streams)
@@ -253,11 +278,12 @@ class Gate:
             self._timer = None
         loop = asyncio.get_running_loop()
         control = self._control
+        self._count_wait(loop.time())
         while self._taken - self._streams < control.slots:
             now = loop.time()
             lane, moment = self._next(now)
             if lane is not None and control.not_before > now:
-                lane, moment = None, control.not_before
+                lane, moment, self._cause = None, control.not_before, RATE
             if lane is None:
                 if moment < math.inf:
                     self._timer = loop.call_at(moment, self._admit)
@@ -265,6 +291,14 @@ class Gate:
             turn = lane.queue.popleft()
             self._waiting -= 1
             turn.admitted.set_result(self._grant(lane, now, turn.weight))
+        self._cause = SLOT
+
+    def _count_wait(self, now: float) -> None:
+        """Count what has been waited since the last look, for the cause that was seen then."""
+        if self._waiting:
+            waits = self._traffic.waits
+            waits[self._cause] = waits.get(self._cause, 0.0) + (now - self._since) * self._waiting
+        self._since = now
 
     def _next(self, now: float) -> tuple[Lane | None, float]:
         """The lane whose head may leave now; else None and when to look again, infinity where nobody waits."""
@@ -274,12 +308,17 @@ class Gate:
             if not only.queue:
                 return None, math.inf
             moment = only.opens_at(now, only.queue[0].weight)
-            return (only if moment <= now else None), moment
+            if moment > now:
+                self._cause = only.closed_by(now).cause
+                return None, moment
+            return only, moment
         moment = math.inf
         awaited: set[Key] = set()
         for lane in self._in_order():
             weight = lane.queue[0].weight
             closed = [key for key in lane.keys if key.opens_at(now, weight) > now]
+            if closed and not awaited:
+                self._cause = lane.closed_by(now).cause
             if not closed and awaited.isdisjoint(lane.keys):
                 return lane, now
             moment = min(moment, lane.opens_at(now, weight)) if closed else moment

@@ -18,12 +18,14 @@ from secoda_async.errors import (
     TransportError,
 )
 from secoda_async.network.control import Control
+from secoda_async.network.critical_path import go_on_from, so_far
 from secoda_async.network.endpoint import Endpoint
 from secoda_async.network.gate import Gate, Key, Lane
 from secoda_async.network.hosts import ANY, names_of
 from secoda_async.network.message import Layer, Request, Response, Transport
 from secoda_async.network.rate_headers import asked_wait, parse_quota
 from secoda_async.network.stream import StreamedResponse
+from secoda_async.network.templates import Paths, Templates
 from secoda_async.network.trips import Outcome
 from secoda_async.settings import RateLimit, as_limits
 
@@ -60,6 +62,7 @@ class _Host:
         self.gate = gate
         self.main = gate.lane([whole])
         self.parts = parts
+        self.keys = [whole, *(part.key for part in parts)]
         self._lanes: dict[tuple[Key, ...], Lane] = {(): self.main}
 
     def lane_of(self, keys: tuple[Key, ...]) -> Lane:
@@ -86,8 +89,11 @@ class Limit(Layer):
         control: Callable[[str], Control],
         longest_pause: float,
         traffic: Traffic,
+        endpoints: Iterable[str] | None = None,
+        is_secret: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(inner)
+        self._templates = traffic.endpoints = Templates(endpoints, is_secret)
         self._whole: dict[str, tuple[str, tuple[RateLimit, ...]]] = {}
         self._partial: dict[Endpoint, tuple[str, tuple[RateLimit, ...]]] = {}
         for name, value in limits.items():
@@ -103,7 +109,7 @@ class Limit(Layer):
         self._longest_pause = longest_pause
         self._traffic = traffic
         self._hosts: dict[str, _Host] = {}
-        self._host_of: dict[tuple[str | None, int | None], _Host] = {}
+        self._host_of: dict[tuple[str | None, int | None], tuple[_Host, Paths]] = {}
         self._unmatched = dict.fromkeys(limits)
 
     @property
@@ -114,19 +120,25 @@ class Limit(Layer):
     @override
     async def send(self, request: Request) -> Response:
         url = request.url
-        host = self._host_of.get((url.raw_host, url.port)) or self._open(url)
+        host, paths = self._host_of.get((url.raw_host, url.port)) or self._open(url)
         gate, lane = host.gate, host.main
         if host.parts:
             lane = self._lane(host, request)
+        if (body := request.body) is not None:
+            self._traffic.bytes_sent += len(body) if isinstance(body, bytes) else body.length
         weight = request.options.weight
-        ticket = await gate.enter(lane, weight)
+        ticket = await gate.enter(lane, weight, request)
         outcome = _NEUTRAL
+        time = asyncio.get_running_loop().time
+        started = time()
         try:
             response = await self._inner.send(request)
+            now = time()
             # Before the slot is free, or the next in the queue would still leave.
-            outcome = self._heed(response, lane.keys[-1])
+            outcome = self._heed(response, lane.keys[-1], now)
         except TransportError as error:
             outcome = _OF_ERROR.get(type(error), outcome)
+            self._templates.note(paths, request, type(error).__name__, 0.0)
             raise
         finally:
             if outcome is not _READING:
@@ -135,11 +147,16 @@ class Limit(Layer):
                 gate.leave(lane, weight, ticket, outcome)
         if isinstance(response, StreamedResponse):
             response.when_closed(gate.keep(lane, weight, ticket))
+        latency = now - started
+        self._templates.note(paths, request, response.status_code, latency)
+        chain = so_far() + latency
+        go_on_from(chain)
+        if chain > self._traffic.longest_chain:  # noqa: PLR1730 # max() costs four times as much
+            self._traffic.longest_chain = chain
         return response
 
-    def _heed(self, response: Response, key: Key) -> Outcome:
+    def _heed(self, response: Response, key: Key, now: float) -> Outcome:
         """Take note of what the server says of its limits."""
-        now = asyncio.get_running_loop().time()
         outcome = _OF_STATUS.get(response.status_code, _GOOD)
         if response.status_code in _REFUSALS:
             wait = asked_wait(response.headers)
@@ -161,7 +178,7 @@ class Limit(Layer):
                 keys.append(part.key)
         return host.lane_of(tuple(keys))
 
-    def _open(self, url: URL) -> _Host:
+    def _open(self, url: URL) -> tuple[_Host, Paths]:
         exact, bare = names_of(url)
         names = (exact, bare, ANY)
         spoken_of = {endpoint.host for endpoint in self._partial}
@@ -170,6 +187,7 @@ class Limit(Layer):
         host = self._hosts.get(name)
         if host is None:
             limits: tuple[RateLimit, ...] = ()
+            key = name
             for declared in names:
                 if declared in self._whole:
                     key, limits = self._whole[declared]
@@ -183,6 +201,11 @@ class Limit(Layer):
                 )
                 if endpoint.host in names
             ]
-            host = self._hosts[name] = _Host(Gate(self._control(name), self._traffic), Key(limits), parts)
-        self._host_of[url.raw_host, url.port] = host
-        return host
+            host = self._hosts[name] = _Host(Gate(self._control(name), self._traffic), Key(limits, key), parts)
+            self._traffic.hosts[name] = host.gate.load
+            host.gate.load.limits = [(key.name, use) for key in host.keys for use in key.uses]
+        paths = self._templates.of(url)
+        if paths.counts not in host.gate.load.endpoints:
+            host.gate.load.endpoints.append(paths.counts)
+        found = self._host_of[url.raw_host, url.port] = (host, paths)
+        return found

@@ -61,6 +61,8 @@ class Auth(abc.ABC):
                 return request._replace(headers=headers)
     """
 
+    kind: ClassVar[str] = "custom"
+    """What the report calls it: ``basic``, ``bearer``, ``api key``, ``oauth2``, or ``custom``."""
     is_renewable: ClassVar[bool] = False
     """Whether it is a `RenewableAuth`: isinstance of an abstract class is a slow way to ask on every request."""
 

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote_plus, urlencode
 
 import orjson
@@ -29,6 +29,8 @@ _CLIP: Final = 300
 
 class _OAuth2(RenewableAuth):
     """An access token, and how it is asked for."""
+
+    kind: ClassVar[str] = "oauth2"
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from secoda_async.network.rate_headers import asked_wait
 from secoda_async.redact import SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy
 
+BACK_OFF: Final = "back-off"  # as the report names it, beside why a request waits at the gate
 REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -168,7 +169,11 @@ class Retry(Layer):
         self._traffic.retries[cause] += 1
         tell("%s gave %s, attempt %d; again in %.1f s", request, cause, attempt, wait)
         self._traffic.backing_off += 1
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             await asyncio.sleep(wait)
         finally:
             self._traffic.backing_off -= 1
+            waits = self._traffic.waits
+            waits[BACK_OFF] = waits.get(BACK_OFF, 0.0) + loop.time() - began

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiolimiter import AsyncLimiter
 
+from secoda_async.counters import LimitUse
 from secoda_async.settings import RateLimit
 
 _JITTER: Final = 0.015  # share of a window kept for the jitter between leaving here and arriving there
@@ -21,6 +22,7 @@ class Window:
 
     def __init__(self, limit: RateLimit) -> None:
         self.size = limit.requests
+        self.use = LimitUse(limit)
         self._length = limit.per * (1 + _JITTER)
         self._grants: deque[float] = deque(maxlen=limit.requests)
         spread = min(limit.per, _SPREAD)
@@ -48,6 +50,7 @@ class Window:
 
     def grant(self, now: float, weight: int) -> None:
         """Count a request that leaves."""
+        self.use.requests += weight
         if weight == 1:
             self._grants.append(now)
         else:

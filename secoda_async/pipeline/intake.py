@@ -306,8 +306,12 @@ class _Drain:
     def __await__(self) -> Generator[Any, None, None]:
         intake = self._intake
         loop = asyncio.get_running_loop()
-        while intake.is_full:
-            # A future each: cancelling one that is shared would cancel everybody else's wait.
-            turn: asyncio.Future[None] = loop.create_future()
-            intake._waiters.append(turn)
-            yield from turn
+        began = loop.time()
+        try:
+            while intake.is_full:
+                # A future each: cancelling one that is shared would cancel everybody else's wait.
+                turn: asyncio.Future[None] = loop.create_future()
+                intake._waiters.append(turn)
+                yield from turn
+        finally:
+            intake._counters.backpressure += loop.time() - began
