@@ -1,4 +1,5 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory] [scopes] [diff]``.
+"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory] [scopes] [diff]
+[rules]``.
 
 Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
@@ -10,10 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, scopes
+from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, rules, scopes
 from benchmarks.harness import ROOT, BenchmarkError
 
-_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory", "scopes", "diff")
+_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory", "scopes", "diff", "rules")
 
 
 def main() -> int:
@@ -52,6 +53,8 @@ def main() -> int:
             broken += scopes.main().broken
         if "diff" in names:
             broken += diff.main().broken
+        if "rules" in names:
+            broken += rules.main().broken
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from secoda_async import DatasetError, DeclaredLineage, InternalResource, Kind, Resource
 from secoda_async.pipeline.encode import encode
@@ -198,3 +199,39 @@ def test_no_content_whatever_is_more_than_a_fault(tmp_path: Path, content: bytes
         fault = find_fault(dataset.file(kind), kind)
         assert (fault is None) == (content == b"")
         assert fault is None or fault.reason.isprintable()
+
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    text,
+    st.lists(text | st.integers(), max_size=2),
+) | st.sampled_from(["1", "true", "2024-01-01T00:00:00Z", "2024-01-01", 1e300, {}, {"a": 1}, 2**70])
+
+
+@given(
+    record=st.dictionaries(st.sampled_from(["unknown", *Resource.model_fields]), values, max_size=6),
+    whole=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500)
+def test_a_line_is_taken_exactly_where_the_model_takes_it(
+    tmp_path: Path, record: dict[str, object], whole: bool
+) -> None:
+    line = orjson.dumps({**({"entity_type": "t", "databuilder_id": "a"} if whole else {}), **json_equal(record)})
+    try:
+        Resource.model_validate(orjson.loads(line))
+        taken = True
+    except ValidationError:
+        taken = False
+    assert (find_fault(write_bytes(tmp_path, line).resources, Kind.RESOURCES) is None) is taken
+
+
+def json_equal(record: dict[str, object]) -> dict[str, object]:
+    """Integers as large as orjson writes them."""
+    return {
+        name: float(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+        for name, value in record.items()
+        if not isinstance(value, list) or all(not isinstance(one, int) or -(2**63) <= one < 2**64 for one in value)
+    }

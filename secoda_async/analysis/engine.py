@@ -129,7 +129,7 @@ def _translated(work: Path, memory: int) -> Iterator[None]:
             f"the records cannot be examined in {memory // 2**20} MiB of memory and the space left in {work}: "
             f"{_first_line(exc)}; free space there"
         ) from exc
-    except (duckdb.IOException, OSError) as exc:
+    except (duckdb.IOException, duckdb.FatalException, OSError) as exc:
         raise SpoolError(f"the records cannot be examined in {work}: {_first_line(exc)}; free space there") from exc
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import orjson
 
 from secoda_async.analysis.duplicates import find_dropped
@@ -96,7 +98,8 @@ def judge(
         if statements is not None:
             _write_statements(connection, dataset.lineage, statements)
     finally:
-        connection.execute("drop schema rules cascade")
+        with suppress(duckdb.Error):  # what failed before has said why
+            connection.execute("drop schema rules cascade")
     if on_conflict != "error":
         breaches = [breach for breach in breaches if breach.rule != "differing-duplicates"]
     return [breach for breach in breaches if breach.count]

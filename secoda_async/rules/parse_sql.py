@@ -38,7 +38,7 @@ _DIALECTS: Final = (
 
 def judge(sql: str) -> tuple[str, str]:
     """``reads`` where it reads a table, else ``nothing``, ``unparsed`` or ``unjudged``, and why."""
-    reason, parsed, deep = "", False, False
+    reason, fault, parsed = "", "", False
     for dialect in _DIALECTS:
         try:
             trees = sqlglot.parse(sql, read=dialect or None)
@@ -46,7 +46,12 @@ def judge(sql: str) -> tuple[str, str]:
             reason = reason or _reason(exc)
             continue
         except RecursionError:
-            deep = True
+            fault = "it is nested too deeply"
+            continue
+        except MemoryError:
+            raise  # the process is of no use any more
+        except Exception as exc:  # noqa: BLE001 # a fault of the parser's, which says nothing against the statement
+            fault = fault or f"the parser failed with {type(exc).__name__}"
             continue
         if any(_reads_table(tree) for tree in trees if tree is not None):
             return "reads", ""
@@ -56,7 +61,7 @@ def judge(sql: str) -> tuple[str, str]:
         parsed = True
     if parsed:
         return "nothing", ""
-    return ("unjudged", "it is nested too deeply") if deep else ("unparsed", reason)
+    return ("unjudged", fault) if fault else ("unparsed", reason)
 
 
 def _reads_table(tree: exp.Expr) -> bool:
@@ -109,6 +114,12 @@ def _limit_itself() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+def _end_in(seconds: int) -> None:
+    """End this process after so many seconds; 0: never."""
+    if hasattr(signal, "alarm"):  # POSIX alone has it
+        signal.alarm(seconds)
+
+
 def main() -> None:
     """Answer until standard input ends."""
     _limit_itself()
@@ -117,10 +128,10 @@ def main() -> None:
     target.flush()
     while len(head := source.read(4)) == 4:
         sql = source.read(int.from_bytes(head, "big")).decode()
-        if hasattr(signal, "alarm"):
-            signal.alarm(_PARENT_LIMIT)
+        _end_in(_PARENT_LIMIT)
         target.write(orjson.dumps(judge(sql), option=orjson.OPT_APPEND_NEWLINE))
         target.flush()
+        _end_in(0)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from secoda_async.models import DeclaredLineage, InternalResource, Resource, TablesFromSQLQuery
+from secoda_async.reading import MAX_LINE
 
-MAX_LINE: Final = 32 * 2**20
-"""Longest line that is taken, in bytes: a file without newlines must not be gathered in memory."""
 _CLIP: Final = 200
 
 

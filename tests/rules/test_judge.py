@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -163,6 +164,15 @@ async def test_many_small_circles_beside_a_long_chain(tmp_path: Path) -> None:
     ]
     dataset = write_lines(tmp_path / "data", [*pairs, *_chain(5000, 0)])
     assert (await find(dataset, tmp_path))["parent-cycle"] == 1000
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.8])
+async def test_cancelled_at_any_moment_nothing_is_left(tmp_path: Path, seconds: float) -> None:
+    columns = [b'{"entity_type":"column","databuilder_id":"%d"}' % n for n in range(20_000)]
+    dataset = write_lines(tmp_path / "data", columns, [orjson.dumps(edge(query("select 1"), internal("1")))])
+    with anyio.move_on_after(seconds):
+        await judge_dataset(dataset, tmp_path)
+    assert files(tmp_path) == ["data", "data/lineage.jsonl", "data/resources.jsonl"]
 
 
 async def test_nothing_is_left_beside_the_files(tmp_path: Path) -> None:
