@@ -107,7 +107,7 @@ class SecodaIntegration(abc.ABC):
 
         Inside a running event loop (a notebook) it runs in a thread of its own. Raises what `run` raises.
         """
-        return run_in_process(lambda: self._run_owning_the_loop(sink))
+        return run_in_process(lambda: self._run_owning_the_loop(sink), self._explain)
 
     def default_auth(self) -> Auth | None:
         """The credentials of requests that choose none: override it, ``return BearerAuth(self.credentials["token"])``.
@@ -272,6 +272,10 @@ class SecodaIntegration(abc.ABC):
     async def _run_owning_the_loop(self, sink: Sink | None) -> RunReport:
         with told_of_failures(Run.lose_task):
             return await self.run(sink)
+
+    def _explain(self) -> str:
+        run = self._current
+        return "no run is under way" if run is None else run.describe_waits()
 
     def _checked_auth(self) -> Auth | None:
         if self.inputs is not None:

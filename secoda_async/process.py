@@ -6,13 +6,14 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, T]]
@@ -123,6 +124,8 @@ class _Signals:
         self._first: int | None = None
         self._cancel: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
+        self._woken: socket.socket | None = None
+        self._exiting = threading.Lock()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -136,6 +139,9 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not Python's
+        if self._woken is not None:
+            signal.set_wakeup_fd(-1)
+            self._woken.close()
 
     async def cancelling(self, main: Main[T]) -> T:
         """Run ``main()`` in a task that the first signal cancels."""
@@ -161,12 +167,41 @@ class _Signals:
 
     def _end(self, number: int, _: FrameType | None) -> None:
         if self._first is not None:
-            _exit_now(number)
+            self._exit_now(number)
+            return
         self._first = number
+        self._watch()
         if self._cancel is not None:
             self._cancel()
         name = signal.Signals(number).name
         _say(lambda: f"{name}: stopping in order, and nothing more is delivered; a second signal stops at once")
+
+    def _exit_now(self, number: int) -> None:
+        if not self._exiting.acquire(blocking=False):
+            return  # the handler and the thread may both see the signal
+        with suppress(OSError):
+            end = _SHOW_CURSOR if os.isatty(_STDERR) else b""
+            name = signal.Signals(number).name.encode()
+            os.write(_STDERR, b"%s: stopped at once; the run is not complete\n%s" % (name, end))
+        os._exit(128 + number)
+
+    def _watch(self) -> None:
+        """Let the interpreter's own handler wake a thread, which ends the process at the next signal.
+
+        The handlers here run in the main thread between two steps of it, which a call that blocks may put off.
+        """
+        woken, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
+
+        def wait() -> None:
+            with woken:
+                while numbers := woken.recv(64):
+                    for number in numbers:
+                        if number in (signal.SIGINT, signal.SIGTERM):
+                            self._exit_now(number)
+
+        threading.Thread(target=wait, name="secoda-async signal", daemon=True).start()
 
     def _tell(self, *_: object) -> None:
         assert self._explain is not None
@@ -183,12 +218,3 @@ def _say(make: Callable[[], str]) -> None:
                 sys.stderr.flush()
 
     threading.Thread(target=write, name="secoda-async signal", daemon=True).start()
-
-
-def _exit_now(number: int) -> NoReturn:
-    with suppress(OSError):
-        end = _SHOW_CURSOR if os.isatty(_STDERR) else b""
-        os.write(
-            _STDERR, b"%s: stopped at once; the run is not complete\n%s" % (signal.Signals(number).name.encode(), end)
-        )
-    os._exit(128 + number)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -39,7 +40,8 @@ from secoda_async.settings import Input, Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
-from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers
+from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers, tasks_of
+from secoda_async.watchdog import Waits, Watchdog
 from secoda_async.workers import WORKER_TASK, Workers, gave_up
 
 _CLEAN_UP: Final = 1.0  # seconds a failed run's sink may take to say so
@@ -88,6 +90,7 @@ class Run:
         self._default_auth = default_auth
         self._inputs = inputs
         self._known: dict[str, Pace] = {}
+        self._watchdog: Watchdog | None = None
         self._baselines: Baselines | None = None
         self._held = ExitStack()
 
@@ -99,12 +102,15 @@ class Run:
         """
         started_at, clock = datetime.now(UTC), time.monotonic()
         error: BaseException | None = None
+        self._watchdog = Watchdog(self._settings.watchdog, self._waits(), self._warn)
+        self._watchdog.start()
         try:
             await _shieldable(partial(self._extract_and_deliver, extract, sink))
         except BaseException as exc:
             error = exc
             raise
         finally:
+            self._watchdog.stop()
             self.report = RunReport.of(
                 run=self.run_id,
                 integration=self._integration,
@@ -148,6 +154,41 @@ class Run:
         spool.accept()
         if self._baselines is not None:
             self._baselines.accept(Dataset(*(spool.file(kind).path for kind in Kind)), self.run_id, index=spool.index)
+
+    def describe_waits(self) -> str:
+        """What the run waits for now, for a person; called in any thread but the event loop's."""
+        return "" if self._watchdog is None else self._redact(self._watchdog.describe())
+
+    def _waits(self) -> Waits:
+        loop, counters = asyncio.get_running_loop(), self.counters
+
+        def done() -> object:
+            sides = [
+                (
+                    one.requests - one.in_flight,
+                    one.attempts,
+                    one.bytes_received,
+                    one.body_sent,
+                    one.served,
+                    one.recorded,
+                )
+                for one in (counters.source, counters.upload)
+            ]
+            return sides, counters.resources.total(), counters.lineage, counters.delivered, self.phase
+
+        def requests() -> Iterable[str]:
+            return self.client.waiting(loop.time()) if hasattr(self, "client") else ()
+
+        def others() -> Iterator[str]:
+            if self.phase != "extract":
+                yield f"the run is at: {self.phase}"
+            if counters.undelivered:
+                yield f"{counters.undelivered:,} declared bytes are not written yet"
+
+        return Waits(done, requests, others, lambda: tasks_of(self, loop))
+
+    def _warn(self, text: str) -> None:
+        logging.getLogger("secoda_async").warning("%s", self._redact(text))
 
     async def _prepare_replay(self) -> None:
         """Look at the recording before anything is written: a wrong one must not cost an older run its files."""

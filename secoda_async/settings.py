@@ -300,6 +300,9 @@ class Settings:
     """Keep cookies during a run, in memory, each for the origin that set it."""
     refuse_private: bool = False
     """Refuse loopback, private and other addresses that are not public; those of cloud metadata always are."""
+    watchdog: float | None = 300.0
+    """Seconds without any progress (no request ended, no record declared, no byte moved) after which a warning in the
+    log lists what is waited for; None: never."""
     max_body: int = 256 * 2**20
     """Largest decoded body, in bytes."""
     allow_losses: bool = False
@@ -394,6 +397,10 @@ class Settings:
         _require(
             self.concurrency is None or _is_count(self.concurrency),
             f"concurrency must be a whole number of 1 or more, or None, not {self.concurrency!r}",
+        )
+        _require(
+            self.watchdog is None or _is_seconds(self.watchdog),
+            f"watchdog must be a number of seconds above 0, or None, not {self.watchdog!r}",
         )
         for name in ("max_body", "max_journal", "batch_bytes", "queue_bytes", "max_undelivered", "max_record"):
             value = getattr(self, name)

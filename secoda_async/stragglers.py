@@ -82,6 +82,11 @@ def cancel_stragglers(run: object) -> None:
         task.cancel()
 
 
+def tasks_of(run: object, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+    """The tasks that ``run`` marked and that have not ended, those of its workers included; from whatever thread."""
+    return [task for task in asyncio.all_tasks(loop) if (context := _context(task)) and context.get(_run) is run]
+
+
 def _left(run: object) -> list[asyncio.Task[Any]]:
     mine = asyncio.current_task()
     return [

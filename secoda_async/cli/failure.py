@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from enum import IntEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -15,6 +13,7 @@ from rich.text import Text
 from secoda_async.errors import ConfigurationError, RulesError, RunError, SecodaAsyncError, StaleGuardError
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
+from secoda_async.user_code import is_users
 
 
 class ExitStatus(IntEnum):
@@ -62,10 +61,6 @@ def show_error(
     console.print(Text.assemble(("error: ", "bold red"), redact(f"{_message(error, delivery)}{notes}")), soft_wrap=True)
 
 
-_NOT_THE_USERS: Final = (
-    Path(__file__).parents[1],
-    *{Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
-)
 _AFTER_A_SIGNAL: Final = {
     Delivery.NOTHING: "nothing was delivered, and what was delivered before is untouched",
     Delivery.UNCERTAIN: "while it was delivering: look there whether it has arrived, before you run again",
@@ -87,10 +82,5 @@ def _message(error: BaseException, delivery: Delivery) -> str:
 
 def _place(trace: TracebackType | None) -> str:
     """The innermost line that is neither this package's nor a library's: the user's own."""
-    frames = [frame for frame in traceback.extract_tb(trace) if _is_users(Path(frame.filename))]
+    frames = [frame for frame in traceback.extract_tb(trace) if is_users(frame.filename)]
     return f", in {frames[-1].name} at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-
-
-def _is_users(file: Path) -> bool:
-    # What is compiled or frozen into an interpreter or a library names no file of its own.
-    return file.is_absolute() and not any(file.is_relative_to(place) for place in _NOT_THE_USERS)

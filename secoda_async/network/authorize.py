@@ -79,6 +79,11 @@ class Authorize(Layer):
             self._traffic.retries[str(_REFUSED)] += 1
         return await self._inner.send(request)
 
+    @property
+    def is_renewing(self) -> bool:
+        """Whether a renewal is under way."""
+        return bool(self._renewals)
+
     def stop(self) -> None:
         """Give up what renewals are under way: nobody waits for them any more."""
         for renewal in self._renewals.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final, Self, TypedDict
@@ -151,6 +151,7 @@ class Client:
         self._concurrency = settings.concurrency
         self._known = known
         self._in_flight: dict[int, tuple[Request, float]] = {}
+        self._reading: set[int] = set()  # those of them whose answer is being read by the caller
         self._loop = asyncio.get_running_loop()
         self._quiet_since = self._loop.time()
         self._called = traffic.requests
@@ -189,7 +190,9 @@ class Client:
         # Tokens are asked for without credentials of their own, so below `authorize`.
         tokens = Retry(self._limit, retry, traffic, log)
         self._authorize = Authorize(self._limit, tokens.send, traffic=traffic, redact=redact)
-        below: Transport = Breaker(Retry(self._authorize if replay is None else self._limit, retry, traffic, log), log)
+        self._retry = Retry(self._authorize if replay is None else self._limit, retry, traffic, log)
+        self._tokens = tokens
+        below: Transport = Breaker(self._retry, log)
         self._journal: Journal | None = None
         if journals is not None:
             below = self._journal = Journal(below, journals, redact=redact, traffic=traffic)
@@ -238,6 +241,21 @@ class Client:
     def in_flight(self) -> Iterable[Request]:
         """The requests that have not ended."""
         return [request for request, _ in self._in_flight.values()]
+
+    def waiting(self, now: float) -> Iterator[str]:
+        """Each request that has not ended, and what it waits for; may be called in any thread."""
+        if self._authorize.is_renewing:
+            yield "credentials are being renewed"
+        held: set[int] = set()
+        for layer in (self._limit, self._retry, self._tokens):
+            for request, what in layer.waiting(now):
+                if request is not None:
+                    held.add(id(request.url))
+                    yield self._redact(f"{request} {what}")
+        for key, (request, since) in [*self._in_flight.items()]:
+            if id(request.url) not in held:
+                what = "is being read by its caller" if key in self._reading else "has no answer yet"
+                yield self._redact(f"{request} {what}, for {now - since:.0f} s")
 
     @property
     def unmatched_limits(self) -> Iterable[str]:
@@ -320,6 +338,7 @@ class Client:
             reply = StreamedResponse.of(answer)
             reply.on_error = answer.on_error
             reply.most = self._max_body
+            self._reading.add(id(request))
             try:
                 yield reply
             except GeneratorExit:  # the caller's own generator was left on purpose
@@ -329,6 +348,7 @@ class Client:
                     self._cut_off(request, exc, optional=optional)
                 raise
             finally:
+                self._reading.discard(id(request))
                 await reply.aclose()
         finally:
             self._end(request)

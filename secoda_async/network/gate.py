@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from secoda_async.counters import HostLoad, Traffic
@@ -43,7 +43,7 @@ class Key:
         self.uses = [window.use for window in self._windows]
         self.most = min((window.size for window in self._windows), default=None)
         """Weight of the heaviest request that can ever pass; None: any."""
-        self._not_before = -math.inf
+        self.not_before = -math.inf
         self._outstanding = 0
         self._quota: _Period | None = None
         self.cause = LIMIT
@@ -52,8 +52,8 @@ class Key:
     def opens_at(self, now: float, weight: int) -> float:
         """When a request of this weight may pass; infinity where an answer has to come first."""
         moment = now
-        if self._not_before > now:
-            moment, self.cause = self._not_before, PAUSE
+        if self.not_before > now:
+            moment, self.cause = self.not_before, PAUSE
         for window in self._windows:
             if (opens := window.opens_at(now, weight)) > moment:
                 moment, self.cause = opens, LIMIT
@@ -73,7 +73,7 @@ class Key:
 
     def pause(self, until: float) -> None:
         """Let nothing pass before then: a server asked for it."""
-        self._not_before = max(self._not_before, until)
+        self.not_before = max(self.not_before, until)
 
     def heed(self, quota: Quota | None, now: float) -> None:
         """Take note of what an answer says is left, None where it says nothing. It only lowers what was declared."""
@@ -146,6 +146,7 @@ class Turn(NamedTuple):
     halted: Tasks = ()
     """Who goes on only when it is answered."""
     request: Request | None = None
+    since: float = 0.0
 
 
 class Gate:
@@ -199,7 +200,7 @@ class Gate:
                 "or send the request after the block of the stream"
             )
         self._came += 1
-        turn = Turn(self._came, weight, loop.create_future(), halted, request)
+        turn = Turn(self._came, weight, loop.create_future(), halted, request, now)
         self._count_wait(now)
         lane.queue.append(turn)
         self._waiting += 1
@@ -248,6 +249,23 @@ class Gate:
                 self._admit()
 
         return leave
+
+    def waiting(self, now: float) -> Iterator[tuple[Request | None, str]]:
+        """Each request that waits, and for what; from whatever thread, so it only reads what it finds."""
+        for lane in [*self._lanes]:
+            for turn in [*lane.queue]:
+                if not turn.admitted.done():
+                    yield turn.request, f"waits for {self._reason(lane, now)}, for {now - turn.since:.0f} s"
+
+    def _reason(self, lane: Lane, now: float) -> str:
+        if (until := max(key.not_before for key in lane.keys)) > now:
+            return f"the end of a pause that the server asked for, in {until - now:.0f} s"
+        if self._taken - self._streams >= self._control.slots:
+            return f"a free slot ({self._taken} in flight)"
+        if self._cause == RATE:
+            return "its turn at the rate that was found out"
+        names = " and ".join(repr(key.name) for key in lane.keys if key.uses or key is lane.keys[-1])
+        return f"the quota that the server tells of {names}" if self._cause == QUOTA else f"the limit of {names}"
 
     def _is_deadlock(self, halted: Tasks) -> bool:
         """Whether a stream holds each slot, and all of their readers wait for another, these included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from typing_extensions import override
@@ -116,6 +116,11 @@ class Limit(Layer):
     def unmatched(self) -> Sequence[str]:
         """Declared keys that no request has matched: a misspelt host, most likely."""
         return list(self._unmatched)
+
+    def waiting(self, now: float) -> Iterator[tuple[Request | None, str]]:
+        """Each request that waits, and for what."""
+        for host in [*self._hosts.values()]:
+            yield from host.gate.waiting(now)
 
     @override
     async def send(self, request: Request) -> Response:

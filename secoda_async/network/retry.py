@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -128,6 +128,12 @@ class Retry(Layer):
         self._default = default
         self._traffic = traffic
         self._log = log
+        self._backing_off: dict[int, tuple[Request, str, float]] = {}
+
+    def waiting(self, now: float) -> Iterator[tuple[Request, str]]:
+        """Each request that waits before it is sent again, and why."""
+        for request, cause, until in [*self._backing_off.values()]:
+            yield request, f"is sent again in {max(0.0, until - now):.0f} s, after {cause}"
 
     @override
     async def send(self, request: Request) -> Response:
@@ -171,9 +177,11 @@ class Retry(Layer):
         self._traffic.backing_off += 1
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._backing_off[id(request)] = (request, cause, began + wait)
         try:
             await asyncio.sleep(wait)
         finally:
+            del self._backing_off[id(request)]
             self._traffic.backing_off -= 1
             waits = self._traffic.waits
             waits[BACK_OFF] = waits.get(BACK_OFF, 0.0) + loop.time() - began
