@@ -58,6 +58,7 @@ BAD = [
     *((StaleLimits, "share", value) for value in [1.1, -0.1, "0.2", math.nan, True, None]),
     *((StaleLimits, "by_type", value) for value in [None, [("table", 0.5)], {"table": 20}, {"table": True}]),
     *((StaleLimits, "least", value) for value in NO_COUNTS),
+    *((Settings, "watchdog", value) for value in [0, -1, math.nan, math.inf, True, "300"]),
     *((Settings, "resume", value) for value in [5, "", True, b"x"]),
     *((Settings, "on_conflict", value) for value in ["never", "", None, 1, ["first"]]),
     *(
