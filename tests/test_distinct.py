@@ -91,6 +91,9 @@ async def test_a_cancelled_run_leaves_no_file_behind(tmp_path: Path) -> None:
         assert names(tmp_path) == ["lineage.jsonl", "resources.jsonl"]
         seconds *= 1.5
     assert names(tmp_path) == ["lineage.jsonl", "resources.distinct.jsonl", "resources.jsonl"]
+    assert (tmp_path / "resources.distinct.jsonl").read_bytes() == b"".join(
+        b'{"entity_type":"table","databuilder_id":"%d"}\n' % number for number in range(500)
+    )
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:

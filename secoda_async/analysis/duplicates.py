@@ -28,7 +28,8 @@ _DROPS: Final[dict[OnConflict, str]] = {
 
 
 def find_dropped(connection: Connection, resources: str, lineage: str, on_conflict: OnConflict) -> None:
-    """Make the tables ``dropped_resources(line)``, ``dropped_lineage(line)`` and ``differing(line, first_line, id)``.
+    """Make the tables ``dropped_resources(line)`` and ``dropped_lineage(line)``, in the order of lines, and
+    ``differing(line, first_line, id)``.
 
     ``resources`` and ``lineage`` are tables that `tables` loaded. Repeats of a record are dropped, the first kept; of
     records that share an id and differ, the policy keeps the first or the last, or (``error``) all of them.
@@ -36,7 +37,8 @@ def find_dropped(connection: Connection, resources: str, lineage: str, on_confli
     """
     connection.execute(_ALIKE.format(resources=resources))
     connection.execute(
-        f"create or replace temp table dropped_resources as select line from alike where {_DROPS[on_conflict]}"
+        "create or replace temp table dropped_resources as "
+        f"select line from alike where {_DROPS[on_conflict]} order by line"
     )
     connection.execute(
         f"""
@@ -55,6 +57,6 @@ def find_dropped(connection: Connection, resources: str, lineage: str, on_confli
         select line from (
             select line, row_number() over (partition by digest order by line) as occurrence
             from {lineage} join twice using (digest)
-        ) where occurrence > 1
+        ) where occurrence > 1 order by line
         """
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ import orjson
 
 from secoda_async.analysis.duplicates import find_dropped
 from secoda_async.analysis.engine import Connection, go_on
+from secoda_async.analysis.pages import read_pages
 from secoda_async.dataset import Dataset
 from secoda_async.reading import show
 from secoda_async.rules.cycles import find_cycles
@@ -22,7 +23,6 @@ from secoda_async.settings import OnConflict
 LONGEST_SQL: Final = 256 * 2**10
 """Characters of a statement from which it is not judged."""
 _CLIP: Final = 200  # characters of an id in a sample
-_PAGE: Final = 10_000  # rows in memory at once
 _LOOK: Final = 100_000  # lines between two looks at whether it was cancelled
 
 _TABLES: Final = (
@@ -145,12 +145,12 @@ def _write_statements(connection: Connection, lineage: Path, path: Path) -> None
         """
         create table rules.statement as
         select min(line) as line, count(*) as count, arg_min(coalesce(to_id, ''), line) as feeds from rules.lineage
-        where from_type = 'tables_from_query' group by sql_digest
+        where from_type = 'tables_from_query' group by sql_digest order by line
         """
     )
     with path.open("xb") as target, lineage.open("rb") as source:
         lines = enumerate(source, 1)
-        for wanted, count, feeds in _rows(connection):
+        for wanted, count, feeds in read_pages(connection, "rules.statement", "line, count, left(feeds, 400)"):
             for line, content in lines:
                 if line % _LOOK == 0:
                     go_on()
@@ -159,13 +159,3 @@ def _write_statements(connection: Connection, lineage: Path, path: Path) -> None
                     text = sql if len(sql) <= LONGEST_SQL else None
                     target.write(orjson.dumps([line, count, feeds, text], option=orjson.OPT_APPEND_NEWLINE))
                     break
-
-
-def _rows(connection: Connection) -> Iterator[tuple[int, int, str]]:
-    after = 0
-    while page := connection.execute(
-        "select line, count, left(feeds, 400) from rules.statement where line > $after order by line limit $page",
-        {"after": after, "page": _PAGE},
-    ).fetchall():
-        yield from page
-        after = page[-1][0]

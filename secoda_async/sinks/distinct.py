@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +16,6 @@ from secoda_async.spool_index import Kind
 if TYPE_CHECKING:
     from secoda_async.analysis.engine import Connection
 
-_PAGE: Final = 10_000  # numbers of lines in memory at once
 _LOOK: Final = 10_000  # lines between two looks at whether the run was cancelled
 
 
@@ -61,8 +59,9 @@ def write_distinct(connection: Connection, dataset: Dataset, folder: Path) -> Da
 
 def _write(connection: Connection, source: Path, dropped: str, folder: Path, targets: list[Path]) -> Path:
     from secoda_async.analysis.engine import go_on  # noqa: PLC0415 # it imports DuckDB
+    from secoda_async.analysis.pages import read_pages  # noqa: PLC0415
 
-    lines = _lines(connection, dropped)
+    lines = (line for (line,) in read_pages(connection, dropped, "line"))
     leave_out = next(lines, None)
     if leave_out is None:
         return source
@@ -77,17 +76,6 @@ def _write(connection: Connection, source: Path, dropped: str, folder: Path, tar
             else:
                 writer.write(line)
     return target
-
-
-def _lines(connection: Connection, table: str) -> Iterator[int]:
-    """The numbers in a table, rising."""
-    after = 0
-    while page := connection.execute(
-        f"select line from {table} where line > $after order by line limit $page",  # noqa: S608 # a constant
-        {"after": after, "page": _PAGE},
-    ).fetchall():
-        for (after,) in page:
-            yield after
 
 
 def _refuse_differing(connection: Connection, dataset: Dataset) -> None:
