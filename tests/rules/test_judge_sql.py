@@ -115,6 +115,13 @@ async def test_a_parser_that_does_not_start_judges_nothing_and_ends_nothing(
     assert found == {"sql-not-judged": [(line, "the parser could not be started") for line in (1, 2)]}
 
 
+async def test_every_statement_is_judged_however_long_the_file_is(tmp_path: Path) -> None:
+    statements = write_statements(tmp_path, *["x" * 200_000, "nothing"] * 20)
+    (breach,) = await judge_sql(statements, "lineage.jsonl", command=obeying(tmp_path))
+    assert (breach.rule, breach.count) == ("sql-names-no-table", 20)
+    assert [sample.line for sample in breach.samples] == [2, 4, 6, 8, 10]
+
+
 async def test_without_statements_no_process_is_started(tmp_path: Path) -> None:
     assert await judged(write_statements(tmp_path), command=("/no/such/program",)) == {}
 
