@@ -11,11 +11,14 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from secoda_async.checks import Checks
 from secoda_async.counters import Counters, EndpointCounts, Traffic
+from secoda_async.diff import Diff
 from secoda_async.efficiency import EfficiencyReport, waits_of
 from secoda_async.errors import OutputError
 from secoda_async.findings import Finding, Findings, Loss
 from secoda_async.histogram import Histogram
+from secoda_async.rules.verdict import Breach
 from secoda_async.settings import Input
 from secoda_async.spool import replace_file
 
@@ -201,6 +204,10 @@ class RunReport(BaseModel):
     undelivered_peak_bytes: int
     """The most that was declared and not yet written."""
     spool_bytes: int
+    breaches: tuple[Breach, ...]
+    """What the records break of the rules; empty too where the run did not come so far, or its sink is not judged."""
+    diff: Diff | None
+    """What an upload would do, or has done; None: the run did not come so far, or was no upload."""
     loss_count: int
     losses: list[Loss]
     """The first 100 of them."""
@@ -218,6 +225,7 @@ class RunReport(BaseModel):
         error: str | None,
         counters: Counters,
         findings: Findings,
+        checks: Checks,
         redact: Callable[[str], str] = str,
         concurrency: int | None = None,
         inputs: Mapping[str, Input] | None = None,
@@ -246,6 +254,8 @@ class RunReport(BaseModel):
             peak_memory_bytes=_peak_memory(),
             undelivered_peak_bytes=counters.undelivered_peak,
             spool_bytes=counters.delivered,
+            breaches=() if checks.verdict is None else checks.verdict.breaches,
+            diff=checks.diff,
             loss_count=findings.loss_count,
             losses=findings.losses,
             findings=findings.list(),

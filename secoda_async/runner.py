@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from secoda_async.baselines import Baselines
+from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
 from secoda_async.dataset import Dataset
 from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError, SpoolError, leaves
@@ -31,7 +33,7 @@ from secoda_async.pace_file import load_paces, save_paces
 from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import drain, pump
-from secoda_async.pipeline.sink import RunInfo, Sink, SyncSink
+from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport
 from secoda_async.run_journal import RunJournal, resumed
@@ -77,10 +79,11 @@ class Run:
         self.run_id = new_run_id()
         self.counters = Counters()
         self.findings = Findings()
+        self.checks = Checks()
         self.report: RunReport | None = None
         self.extracting = False
         self.phase = "extract"
-        """What it is doing, for a person: ``extract``, then ``deliver``."""
+        """What it is doing, for a person: ``extract``, ``check``, then ``deliver``."""
         self._delivery = Delivery.NOTHING
         self._integration = integration
         self._settings = settings
@@ -120,6 +123,7 @@ class Run:
                 error=None if error is None else self._redact(f"{error}" or type(error).__name__),
                 counters=self.counters,
                 findings=self.findings,
+                checks=self.checks,
                 redact=self._redact,
                 concurrency=self._settings.concurrency,
                 inputs=self._inputs,
@@ -137,6 +141,7 @@ class Run:
             await self._extract(extract, spool, sink)
             await self._finish_journal()
             await to_thread.run_sync(spool.complete)
+            await self._check(spool, sink)
             await self._deliver(spool, sink)
             await to_thread.run_sync(self._accept, spool)
         except BaseException as exc:
@@ -150,10 +155,30 @@ class Run:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._close_files, spool)
 
+    async def _check(self, spool: Spool, sink: Sink) -> None:
+        """Let the sync pass the rules and the stale guard, where the sink replaces what an earlier one brought."""
+        # Files are no sync yet: `validate` and `upload` judge them, or the run itself where it is strict.
+        if self._baselines is None or not isinstance(sink, SyncSink):
+            return
+        if not self._settings.strict and not isinstance(sink, GuardedSink):
+            return
+        self.phase = "check"
+        await to_thread.run_sync(import_module, "secoda_async.preflight")  # with DuckDB: a tenth of a second
+        from secoda_async.preflight import Preflight  # noqa: PLC0415
+
+        baseline = await to_thread.run_sync(self._baselines.current)
+        preflight = Preflight(sink, self._settings, self.checks)
+        files = await preflight.check(self._dataset(spool), spool.directory, baseline)
+        spool.distinct = {kind: files.file(kind) for kind in Kind}
+
+    @staticmethod
+    def _dataset(spool: Spool) -> Dataset:
+        return Dataset(*(spool.file(kind).path for kind in Kind))
+
     def _accept(self, spool: Spool) -> None:
         spool.accept()
         if self._baselines is not None:
-            self._baselines.accept(Dataset(*(spool.file(kind).path for kind in Kind)), self.run_id, index=spool.index)
+            self._baselines.accept(self._dataset(spool), self.run_id, index=spool.index)
 
     def describe_waits(self) -> str:
         """What the run waits for now, for a person; called in any thread but the event loop's."""
@@ -206,7 +231,7 @@ class Run:
         settings = self._settings
         state_dir = resolve_state_dir(settings.state_dir)
         if isinstance(sink, SyncSink):
-            self._baselines = self._held.enter_context(Baselines(state_dir, sink.target).held(self.run_id))
+            self._baselines = self._held.enter_context(Baselines(state_dir, sink.target()).held(self.run_id))
         try:
             return self._open_spool(settings, state_dir)
         except BaseException:

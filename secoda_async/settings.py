@@ -339,6 +339,8 @@ class Settings:
     """Undelivered bytes at which a declare raises BackpressureError."""
     max_record: int = 16 * 2**20
     """Largest line of one record, in bytes."""
+    strict: bool = False
+    """Refuse to upload what breaks a rule that is else a warning; files of a run are judged only where this is on."""
     on_conflict: OnConflict = "error"
     """What becomes of records that share an id and differ: an error, or only the ``first`` or the ``last`` is sent.
 
@@ -347,6 +349,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in (
             "allow_losses",
+            "strict",
             "allow_empty",
             "first_sync",
             "resumable",

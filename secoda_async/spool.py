@@ -164,6 +164,8 @@ class Spool:
         self.directory = directory
         self.run_id = run_id
         self.state = State.EXTRACTING
+        self.distinct: dict[Kind, Path] | None = None
+        """Files to upload: what is part of the sync, each record once; None: they have not been made."""
         self._started_at = datetime.now(UTC)
         self._has_dead = False
         self._closing = ExitStack()
@@ -271,6 +273,24 @@ class Spool:
         }
         with _reported(self.directory):
             replace_file(self.directory / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether a run's files say that all was extracted, and was not delivered."""
+    try:
+        return bool(orjson.loads((directory / MANIFEST).read_bytes())["state"] == State.COMPLETE)
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return False
+
+
+def mark_accepted(directory: Path) -> None:
+    """Say of a complete run's files that a sink took them. Raises SpoolError where that cannot be written."""
+    path = directory / MANIFEST
+    with _reported(directory):
+        told = orjson.loads(path.read_bytes())
+        told.pop("delivery_error", None)
+        told["state"] = State.ACCEPTED
+        replace_file(path, orjson.dumps(told, option=orjson.OPT_INDENT_2))
 
 
 def read_range(directory: Path, place: Range) -> bytes:

@@ -72,7 +72,7 @@ async def test_every_record_arrives_once_and_resources_before_lineage(tmp_path: 
         id_ = workspace.create_integration("ours")
         sink = batched(workspace.url, integration_id=id_)
         assert not sink.removes_absent
-        await sink.upload(dataset(tmp_path / "a", RESOURCES, LINEAGE), tmp_path)
+        await sink.upload(dataset(tmp_path / "a", RESOURCES, LINEAGE))
         assert list(workspace.resources(id_).values()) == RESOURCES
         assert workspace.lineage(id_) == LINEAGE
         sent = [(sync.resource_lines, sync.lineage_lines) for sync in workspace.syncs(id_)]
@@ -87,7 +87,7 @@ async def test_each_request_has_both_files_in_file_order(tmp_path: Path) -> None
         return web.Response()
 
     async with serve(keep) as url:
-        await batched(url).upload(dataset(tmp_path / "a", RESOURCES, LINEAGE), tmp_path)
+        await batched(url).upload(dataset(tmp_path / "a", RESOURCES, LINEAGE))
     files = []
     for body in bodies:
         parts = list(BytesParser(policy=email.policy.HTTP).parsebytes(body).iter_parts())
@@ -103,7 +103,7 @@ async def test_each_request_has_both_files_in_file_order(tmp_path: Path) -> None
 async def test_an_empty_dataset_is_still_one_request(tmp_path: Path) -> None:
     async with FakeWorkspace(api_key=KEY, staling=False) as workspace:
         id_ = workspace.create_integration("ours")
-        await batched(workspace.url, integration_id=id_).upload(dataset(tmp_path / "a"), tmp_path)
+        await batched(workspace.url, integration_id=id_).upload(dataset(tmp_path / "a"))
         [sync] = workspace.syncs(id_)
         assert (sync.resource_lines, sync.lineage_lines) == (0, 0)
 
@@ -122,7 +122,7 @@ async def test_a_failure_in_the_middle_says_how_much_was_taken(
 
     async with serve(answer) as url:
         with pytest.raises(UploadError) as caught:
-            await batched(url).upload(dataset(tmp_path / "a", RESOURCES, LINEAGE), tmp_path)
+            await batched(url).upload(dataset(tmp_path / "a", RESOURCES, LINEAGE))
     assert asked == failing, "the rest is not sent"
     assert (caught.value.status, caught.value.ambiguous) == (status, ambiguous)
     for part in (f"request {failing} of 5", f"{failing - 1} of 5 requests were taken", "bad record"):
@@ -140,7 +140,7 @@ async def test_progress_is_of_all_requests_together(tmp_path: Path) -> None:
 
     async with serve(take) as url:
         sink = batched(url)
-        await sink.upload(dataset(tmp_path / "a", RESOURCES, LINEAGE), tmp_path)
+        await sink.upload(dataset(tmp_path / "a", RESOURCES, LINEAGE))
     assert sink._traffic.body_sent == sink._traffic.body_size == sum(sizes)
     assert sent == sorted(sent)
     assert sent[2] > sizes[0] + sizes[1]
@@ -158,7 +158,7 @@ async def test_cancelling_between_requests_sends_no_more(tmp_path: Path) -> None
         return web.Response()
 
     async with serve(hang) as url, asyncio.TaskGroup() as group:
-        upload = group.create_task(batched(url).upload(dataset(tmp_path / "a", RESOURCES), tmp_path))
+        upload = group.create_task(batched(url).upload(dataset(tmp_path / "a", RESOURCES)))
         await reached.wait()
         upload.cancel()
     assert upload.cancelled()

@@ -10,8 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secoda_async import DatasetError, RulesError, SecodaSink, SpoolError
+from secoda_async.analysis.distinct import write_distinct
+from secoda_async.analysis.duplicates import find_dropped
+from secoda_async.analysis.engine import Connection, analyse
+from secoda_async.analysis.tables import load_lineage, load_resources
+from secoda_async.dataset import Dataset
 from secoda_async.settings import OnConflict
-from secoda_async.sinks.distinct import without_duplicates
 from secoda_async.testing import FakeWorkspace
 from tests.datasets import edge, internal, query, resource, write_dataset, write_lines
 from tests.integrations import integration, table
@@ -21,6 +25,18 @@ Json = dict[str, Any]
 ids = st.sampled_from(["a", "b", "c", ""])
 resources = st.builds(resource, st.just("table"), ids, title=st.sampled_from(["x", "y"]))
 ends = ids.map(internal)
+
+
+async def without_duplicates(dataset: Dataset, folder: Path, *, on_conflict: OnConflict = "error") -> Dataset:
+    """As an upload does it."""
+
+    def body(connection: Connection) -> Dataset:
+        load_resources(connection, dataset, "resources")
+        load_lineage(connection, dataset, "lineage")
+        find_dropped(connection, "resources", "lineage", on_conflict)
+        return write_distinct(connection, dataset, folder)
+
+    return await analyse(folder, dataset, body)
 
 
 def read(path: Path) -> list[Json]:
@@ -66,34 +82,18 @@ async def test_repeats_are_no_conflict_however_they_are_spelt(tmp_path: Path, on
     assert result.resources.read_bytes().splitlines() == lines[:2]
 
 
-async def test_without_a_policy_records_that_differ_are_an_error_that_names_them(tmp_path: Path) -> None:
-    records = [resource("table", "a", title="x"), resource("table", "b"), resource("table", "a", title="y")]
-    with pytest.raises(RulesError) as caught:
-        await without_duplicates(write_dataset(tmp_path, records, []), tmp_path)
-    assert str(caught.value) == (
-        "resources.jsonl, line 3: records share a databuilder_id and differ: a differs from line 1 (ids in all: 1); "
-        "make their ids differ, or choose which one counts: on_conflict (--on-conflict) first or last"
-    )
-    (breach,) = caught.value.breaches
-    assert (breach.rule, breach.count) == ("differing-duplicates", 1)
-    assert names(tmp_path) == ["lineage.jsonl", "resources.jsonl"]
-
-
-async def test_a_cancelled_run_leaves_no_file_behind(tmp_path: Path) -> None:
+async def test_a_cancelled_run_leaves_no_part_of_a_file_behind(tmp_path: Path) -> None:
     dataset = write_lines(
         tmp_path, (b'{"entity_type":"table","databuilder_id":"%d"}' % (number % 500) for number in range(400_000))
     )
     seconds = 0.05
-    while True:  # until one comes through: at each moment before that nothing was left
+    whole = tmp_path / "resources.distinct.jsonl"
+    while not await anyio.Path(whole).exists():  # until one comes through: at each moment before that nothing was left
+        assert names(tmp_path) == ["lineage.jsonl", "resources.jsonl"]
         with anyio.move_on_after(seconds):
             await without_duplicates(dataset, tmp_path)
-            break
-        assert names(tmp_path) == ["lineage.jsonl", "resources.jsonl"]
         seconds *= 1.5
-    assert names(tmp_path) == ["lineage.jsonl", "resources.distinct.jsonl", "resources.jsonl"]
-    assert (tmp_path / "resources.distinct.jsonl").read_bytes() == b"".join(
-        b'{"entity_type":"table","databuilder_id":"%d"}\n' % number for number in range(500)
-    )
+    assert (await anyio.Path(whole).read_bytes()).count(b"\n") == 500
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
+import anyio
+import orjson
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -32,6 +34,7 @@ from secoda_async import (
     UploadError,
 )
 from secoda_async.cli.progress import _rows
+from secoda_async.dataset import Dataset
 from secoda_async.network.retry import decide
 from secoda_async.redact import Redactor
 from secoda_async.runner import Run
@@ -55,7 +58,9 @@ LINEAGE = [
 
 
 class Source(SecodaIntegration):
-    """Declares the records above, after ``before``."""
+    """Declares the records above, after ``before``; a workspace without a catalog is no reason to send nothing."""
+
+    first_sync = True
 
     def __init__(self, before: Callable[["Source"], Awaitable[None]] | None = None, **settings: Any) -> None:
         super().__init__(credentials={}, **settings)
@@ -89,6 +94,8 @@ class Answers:
         self.requests: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/resource/catalog"):
+            return web.Response(status=404)
         self.requests.append(f"{request.method} {request.path}")
         if request.method == "GET":
             return web.json_response({"results": [], "links": {"next": None}})
@@ -139,7 +146,7 @@ async def test_a_complete_run_is_exactly_one_sync_with_exactly_its_records(base:
         (sync,) = workspace.syncs(id_)
         assert (sync.resource_lines, sync.lineage_lines) == (len(RESOURCES), len(LINEAGE))
         assert report.status == "complete"
-        assert report.upload.statuses == {200: 2}
+        assert report.upload.statuses == {200: 4}, "the integrations, what it holds in two questions, and the upload"
         assert report.source.requests == 0
 
 
@@ -192,7 +199,9 @@ async def test_a_run_without_records_still_sends_both_files() -> None:
 
     async with FakeWorkspace(api_key=KEY) as workspace:
         id_ = workspace.create_integration("source")
-        await Empty(credentials={}).run(SecodaSink(api_key=KEY, integration_id=id_, base_url=workspace.url))
+        await Empty(credentials={}, allow_empty=True).run(
+            SecodaSink(api_key=KEY, integration_id=id_, base_url=workspace.url)
+        )
         (sync,) = workspace.syncs(id_)
         assert (sync.resource_lines, sync.lineage_lines) == (0, 0)
 
@@ -242,13 +251,16 @@ async def test_a_server_that_is_gone_at_the_upload_was_sent_nothing() -> None:
         assert workspace.syncs(id_) == []
 
 
-async def test_a_line_that_the_workspace_refuses_is_named() -> None:
-    async def wrong(source: Source) -> None:
-        await source.declare_resource(Resource(entity_type="table", databuilder_id="", title="nameless"))
-
+async def test_a_line_that_the_workspace_refuses_is_named(tmp_path: Path) -> None:
+    lines = [*sent(RESOURCES), {"entity_type": "table", "databuilder_id": "", "title": "nameless"}]
+    wrong = Dataset(tmp_path / "resources.jsonl", tmp_path / "lineage.jsonl")
+    await anyio.Path(wrong.resources).write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    await anyio.Path(wrong.lineage).touch()
     async with FakeWorkspace(api_key=KEY) as workspace:
         id_ = workspace.create_integration("source")
-        error = await refused(workspace.url, Source(wrong), integration_id=id_)
+        with pytest.raises(UploadError) as caught:
+            await Impatient(workspace.url, integration_id=id_).upload(wrong)
+        error = caught.value
         assert (error.status, error.ambiguous) == (400, False)
         for part in ("resources_file", "line 3", "nameless", "mend the records"):
             assert part in str(error)
@@ -480,7 +492,7 @@ async def test_the_key_goes_with_every_call_and_stands_in_no_repr() -> None:
         await Source().run(sink)
         assert KEY not in repr(sink)
         assert KEY not in repr(vars(sink))
-    assert seen == [f"Bearer {KEY}"] * 2
+    assert seen == [f"Bearer {KEY}"] * 3
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ BAD = [
         (Settings, name, value)
         for name in (
             "allow_losses",
+            "strict",
             "allow_empty",
             "first_sync",
             "resumable",

@@ -283,7 +283,7 @@ async def test_a_baseline_is_the_last_accepted_sync_alone(tmp_path: Path, state_
 
     names = ["b", "a"]
     sink = JSONLSink(tmp_path / "out")
-    target = await to_thread.run_sync(lambda: sink.target)
+    target = await to_thread.run_sync(sink.target)
     store = Baselines(state_dir, target)
     assert await to_thread.run_sync(store.current) is None
     for name in ("a", "b"):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from secoda_async.checks import Checks
 from secoda_async.cli.summary import show_summary
 from secoda_async.counters import Counters, EndpointCounts, Pace
 from secoda_async.findings import Findings
@@ -22,6 +23,7 @@ def summary(counters: Counters) -> str:
         error=None,
         counters=counters,
         findings=Findings(),
+        checks=Checks(),
     )
     console = Console(file=io.StringIO(), width=200)
     show_summary(report, console, delivered_to="out")

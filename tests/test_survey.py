@@ -59,7 +59,7 @@ class Workspace:
     async def fill(self, id_: str, records: list[Record]) -> None:
         folder = self.work / f"upload{len(list(self.work.iterdir()))}"
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=self.fake.url)
-        await sink.upload(dataset(folder, records), folder)
+        await sink.upload(dataset(folder, records))
 
     async def ask(self, url: str, id_: str, **options: Any) -> Survey:
         chosen = Settings(base_url=url, concurrency=4, retry=RetryPolicy(attempts=1))
@@ -344,7 +344,7 @@ async def test_more_than_ten_thousand_columns_are_found_by_table(tmp_path: Path)
     async with FakeWorkspace(api_key=KEY) as fake:
         id_ = fake.create_integration("ours")
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=fake.url)
-        await sink.upload(dataset(tmp_path / "a", records), tmp_path)
+        await sink.upload(dataset(tmp_path / "a", records))
         assert held(await sink.survey(tmp_path)) == expected(records)
 
 
@@ -365,7 +365,7 @@ async def test_the_sink_surveys_what_it_uploads_to(tmp_path: Path) -> None:
         id_ = fake.create_integration("ours")
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=fake.url)
         assert isinstance(sink, GuardedSink)
-        await sink.upload(dataset(tmp_path / "a", [resource("t")]), tmp_path)
+        await sink.upload(dataset(tmp_path / "a", [resource("t")]))
         assert held(await sink.survey(tmp_path)) == [("table", "t")]
-        assert sink.target == (f"127.0.0.1:{URL(fake.url).port}", id_)
+        assert sink.target() == (f"127.0.0.1:{URL(fake.url).port}", id_)
         assert sink.removes_absent

@@ -28,6 +28,8 @@ NEW = {"kept", *(f"t{n}" for n in range(LARGE))}
 class Source(SecodaIntegration):
     """Declares tables of a size."""
 
+    first_sync = True
+    allow_stale = ("*",)
     ids: set[str]
     size: int
 

@@ -22,8 +22,20 @@ from secoda_async.cli.guard import (
     guard_settings,
 )
 from secoda_async.cli.load import load_integration
+from secoda_async.cli.options import (
+    CaFile,
+    Debug,
+    Proxy,
+    Quiet,
+    StateDir,
+    Strict,
+    TrustEnv,
+    given,
+    network_settings,
+)
 from secoda_async.cli.progress import shown
 from secoda_async.cli.summary import show_summary
+from secoda_async.cli.upload import upload as upload_command
 from secoda_async.cli.validate import OnConflictOption, validate
 from secoda_async.cli.workspace import (
     ApiKeyFile,
@@ -34,7 +46,7 @@ from secoda_async.cli.workspace import (
     workspace_name,
     workspace_sink,
 )
-from secoda_async.errors import ConfigurationError, OutputError
+from secoda_async.errors import ConfigurationError, OutputError, RulesError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
@@ -42,6 +54,7 @@ from secoda_async.report import Delivery, RunReport, Status, write_report
 from secoda_async.run_journal import keeps_journal
 from secoda_async.sinks.jsonl import JSONLSink
 from secoda_async.sinks.stdout import StdoutSink
+from secoda_async.spool import is_complete, resolve_state_dir
 from secoda_async.version import __version__
 
 app = typer.Typer(
@@ -55,6 +68,7 @@ app = typer.Typer(
 
 app.command(no_args_is_help=True)(diff)
 app.command(no_args_is_help=True)(validate)
+app.command(no_args_is_help=True)(upload_command)
 
 
 def _show_version(wanted: bool) -> None:  # typer calls it
@@ -104,13 +118,10 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     insecure_http: InsecureHttp = False,
     staling_is_off: StalingIsOff = False,
     batched: Batched = False,
-    state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
-    ] = None,
+    state_dir: StateDir = None,
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", help="Requests in flight at once to one host. Default: found out.")
     ] = None,
-    on_conflict: OnConflictOption = None,
     allow_losses: Annotated[
         bool,
         typer.Option(
@@ -123,21 +134,11 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     stale_limit: StaleLimit = None,
     first_sync: FirstSync = False,
     against: Against = None,
-    proxy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A proxy for the source and the upload, http://host:port. One with a password: see --trust-env.",
-        ),
-    ] = None,
-    trust_env: Annotated[
-        bool,
-        typer.Option("--trust-env", help="Use the proxies of the environment: https_proxy, no_proxy and the like."),
-    ] = False,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Check certificates, of the source and the workspace, against this CA file."),
-    ] = None,
+    strict: Strict = False,
+    on_conflict: OnConflictOption = None,
+    proxy: Proxy = None,
+    trust_env: TrustEnv = False,
+    ca_file: CaFile = None,
     refuse_private: Annotated[
         bool, typer.Option("--refuse-private", help="Refuse to ask loopback, private and other not public addresses.")
     ] = False,
@@ -165,8 +166,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the run's report there, as JSON, however the run ends.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Run an integration. Exit status 0 means: all of it was extracted and delivered."""
     console = Console(stderr=True)
@@ -174,8 +175,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
     try:
         if report is not None and not report.parent.is_dir():
             raise ConfigurationError(f"--report: there is no folder {report.parent}; make it")
-        network = _given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))
-        workspace = _given(
+        network = network_settings(proxy, trust_env, ca_file)
+        workspace = given(
             integration_id=integration_id,
             base_url=base_url,
             api_key_file=api_key_file,
@@ -194,11 +195,12 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
-        settings = _given(
+        settings = given(
             state_dir=state_dir,
             concurrency=concurrency,
-            on_conflict=on_conflict,
             allow_losses=allow_losses or None,
+            strict=strict or None,
+            on_conflict=on_conflict,
             resumable=resumable or None,
             resume=resume,
             record=record,
@@ -219,16 +221,19 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         delivery = integration.report.delivery if integration.report is not None else Delivery.NOTHING
         show_error(failure, console, redact, debug=debug, delivery=delivery)
         run_id = integration.report.run if integration.report is not None else ""
-        if delivery is not Delivery.DELIVERED and keeps_journal(integration.settings, run_id):
-            console.print(f"--resume {run_id} continues this run", highlight=False, soft_wrap=True)
+        if delivery is not Delivery.DELIVERED:
+            _show_way_on(integration, run_id, failure, console)
     if unwritten is not None:
         show_error(unwritten, console, redact, debug=debug)
     if failure is not None:
         raise typer.Exit(exit_status(failure))
     if unwritten is not None:
         raise typer.Exit(exit_status(unwritten))
-    if integration.report is not None and integration.report.status is Status.DEGRADED:
+    made = integration.report
+    if made is not None and made.status is Status.DEGRADED:
         raise typer.Exit(ExitStatus.DEGRADED)
+    if made is not None and strict and (made.findings or made.breaches):
+        raise typer.Exit(ExitStatus.FINDINGS)
 
 
 def _write(report: RunReport | None, path: Path | None) -> OutputError | None:
@@ -241,8 +246,16 @@ def _write(report: RunReport | None, path: Path | None) -> OutputError | None:
     return None
 
 
-def _given(**settings: object) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
+def _show_way_on(integration: SecodaIntegration, run_id: str, failure: BaseException, console: Console) -> None:
+    """What there is of a run that was not delivered, so that it need not crawl all over again."""
+    directory = resolve_state_dir(integration.settings.state_dir) / "runs" / run_id
+    if run_id and is_complete(directory):
+        if isinstance(failure, RulesError):  # it would be refused again
+            return
+        told = f"all was extracted, and is kept for now: secoda-async upload {directory} delivers it without a crawl"
+        console.print(told, highlight=False, soft_wrap=True, markup=False)
+    elif keeps_journal(integration.settings, run_id):
+        console.print(f"--resume {run_id} continues this run", highlight=False, soft_wrap=True)
 
 
 def _start(

@@ -9,6 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.progress import records_text
+from secoda_async.cli.show_diff import show_diff
+from secoda_async.cli.show_verdict import show_breaches
+from secoda_async.diff import Diff
 from secoda_async.efficiency import EfficiencyReport
 from secoda_async.report import Delivery, EndpointReport, PaceReport, RunReport, Status, TrafficReport
 
@@ -31,6 +34,7 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         *([("efficiency", _efficiency_text(report.efficiency))] if report.efficiency.efficiency is not None else ()),
         *(("pace", _pace_text(host, pace)) for host, pace in _changed_paces(source)[:_HOSTS]),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
+        *([("changes", _changes_text(report.diff))] if report.diff is not None else []),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
@@ -45,6 +49,20 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         times = f" ({finding.count:,} times)" if finding.count > 1 else ""
         console.print(Text.assemble(("finding: ", "yellow"), f"{finding.message}{times}"), soft_wrap=True)
     _show_rest(console, "findings", len(report.findings))
+    if report.status is Status.FAILED and report.delivery is Delivery.NOTHING:
+        show_breaches(report.breaches, console)
+        if report.diff is not None:
+            show_diff(report.diff, console)
+    else:
+        for breach in report.breaches:
+            said = f"{breach.rule} ({breach.count:,}): {breach.message}"
+            first = "".join(f"; the first in {s.file}, line {s.line}: {s.id} {s.note}" for s in breach.samples[:1])
+            console.print(Text.assemble((f"{breach.severity}: ", "yellow"), said, first), soft_wrap=True)
+
+
+def _changes_text(diff: Diff) -> str:
+    changed = "" if diff.changed is None else f", {diff.changed:,} changed"
+    return f"{diff.staled:,} removed, {diff.added:,} added{changed}; compared with {diff.against}"
 
 
 def _slowest(source: TrafficReport) -> list[EndpointReport]:

@@ -64,4 +64,4 @@ def workspace_sink(
 def workspace_name(sink: SecodaSink) -> str:
     """What a sink delivers, and where, for a person."""
     syncs = "requests that remove nothing" if sink.is_batched else "one sync"
-    return f"{syncs} to integration {sink.target.name} at {sink.base_url}"
+    return f"{syncs} to integration {sink.target().name} at {sink.base_url}"

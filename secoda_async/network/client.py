@@ -437,17 +437,22 @@ class Client:
             self._journal.mark_failed(error)
 
     def _on_error(self, error: RequestError) -> None:
-        # A status that was returned is the caller's to judge; a body that cannot be read is missing data.
-        if isinstance(error, StatusError):
-            error.redact(self._redact)
-        else:
-            self.lose(error, optional=False)
+        self._judge(error, optional=False)
 
     def _on_optional_error(self, error: RequestError) -> None:
-        if isinstance(error, StatusError):
+        self._judge(error, optional=True)
+
+    def _judge(self, error: RequestError, *, optional: bool) -> None:
+        # A 404 that was returned is the caller's to judge, by raise_for_status() or otherwise. Where `retry=None` had a
+        # 500 returned, raise_for_status() judges it; like a body that cannot be read, it is missing data.
+        if isinstance(error, StatusError) and not _is_servers_fault(error.response.status_code):
             error.redact(self._redact)
         else:
-            self.lose(error, optional=True)
+            self.lose(error, optional=optional)
+
+
+def _is_servers_fault(status: int) -> bool:
+    return status >= 500 or status == 429
 
 
 def _options(given: BodyOptions, auth: Auth | Unset | None) -> Options:

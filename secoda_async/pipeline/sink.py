@@ -46,7 +46,7 @@ class Sink(Protocol):
 class SyncSink(Sink, Protocol):
     """A sink whose ``commit`` replaces what an earlier sync brought. One run at a time has its target."""
 
-    @property
+    # A method, since asking whether an object is such a sink reads its properties.
     def target(self) -> Target:
         """What it replaces."""
 

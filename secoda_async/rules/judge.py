@@ -16,7 +16,7 @@ from secoda_async.analysis.pages import read_pages
 from secoda_async.dataset import Dataset
 from secoda_async.reading import show
 from secoda_async.rules.cycles import find_cycles
-from secoda_async.rules.table import BY_ID, RULES, Rule
+from secoda_async.rules.table import RULES, Rule
 from secoda_async.rules.verdict import SAMPLES, Breach, Sample
 from secoda_async.settings import OnConflict
 
@@ -103,12 +103,6 @@ def judge(
     if on_conflict != "error":
         breaches = [breach for breach in breaches if breach.rule != "differing-duplicates"]
     return [breach for breach in breaches if breach.count]
-
-
-def find_differing(connection: Connection, dataset: Dataset) -> Breach | None:
-    """The breach of records that share an id and differ, once `find_dropped` has found them."""
-    breach = _breach(connection, BY_ID["differing-duplicates"], dataset, strict=False)
-    return breach if breach.count else None
 
 
 def make_breach(rule: Rule, count: int, samples: Sequence[Sample], *, strict: bool) -> Breach:

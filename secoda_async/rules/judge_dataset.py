@@ -46,7 +46,7 @@ async def judge_dataset(
                 strict=strict,
                 statements=statements,
             )
-            return _count(connection, "resources"), _count(connection, "lineage"), breaches
+            return count_rows(connection, "resources"), count_rows(connection, "lineage"), breaches
 
         resources, lineage, breaches = await analyse(folder, dataset, body)
         breaches += await judge_sql(statements, dataset.lineage.name, strict=strict)
@@ -92,6 +92,7 @@ def _read_breaches(reading: Reading, *, strict: bool) -> list[Breach]:
     return breaches
 
 
-def _count(connection: Connection, table: str) -> int:
+def count_rows(connection: Connection, table: str) -> int:
+    """How many rows a table has."""
     (count,) = connection.execute(f"select count(*) from {table}").fetchone() or (0,)
     return int(count)

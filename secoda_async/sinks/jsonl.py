@@ -39,7 +39,6 @@ class JSONLSink(SyncSink):
         self._run: dict[str, Any] = {}
         self._redact = Redactor()
 
-    @property
     @override
     def target(self) -> Target:
         """The folder."""

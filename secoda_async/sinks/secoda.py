@@ -15,14 +15,13 @@ from typing_extensions import override
 from secoda_async.baselines import Target
 from secoda_async.counters import Traffic
 from secoda_async.dataset import Dataset
-from secoda_async.errors import ConfigurationError, DatasetError, SpoolError, UploadError
+from secoda_async.errors import ConfigurationError, SpoolError, UploadError
 from secoda_async.network.auth import BearerAuth
 from secoda_async.network.proxies import Proxies
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Survey
 from secoda_async.redact import Redactor
-from secoda_async.settings import OnConflict, RateLimit, RetryPolicy, Settings, Timeout
+from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.address import REGIONS, catalog_url, host_name, resolve_base_url
-from secoda_async.sinks.distinct import without_duplicates
 from secoda_async.sinks.multipart import MultipartFiles, Part
 from secoda_async.sinks.portions import Portion, portions
 from secoda_async.sinks.survey import AT_ONCE, survey
@@ -45,8 +44,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")  # so it is no pat
 class SecodaSink(GuardedSink):
     """Sends one streamed multipart request with both files once the run is complete, and nothing otherwise.
 
-    Records that repeat an earlier one are left out of it, and of those that share an id and differ all but the one
-    that the run's ``on_conflict`` names; without a policy they are a RulesError.
+    Before it is sent, a sync has to pass the rules and the stale guard, whose policies are `Settings`, and has each
+    record once.
 
     Usage: ``await integration.run(SecodaSink(api_key=key, integration_id="4f…"))``.
 
@@ -122,9 +121,7 @@ class SecodaSink(GuardedSink):
         self._batched = batched
         self._most = (batch_bytes, batch_records)
         self._traffic = Traffic()
-        self._on_conflict: OnConflict = "error"
 
-    @property
     @override
     def target(self) -> Target:
         """The workspace's host, and the integration there."""
@@ -149,7 +146,6 @@ class SecodaSink(GuardedSink):
     async def open(self, run: RunInfo) -> None:
         """Ask for the integrations: a wrong key, address or id is told before a crawl of hours, not after it."""
         self._traffic = run.upload
-        self._on_conflict = run.on_conflict
         try:
             known = await self._known_integrations()
         except UploadError as error:
@@ -171,24 +167,23 @@ class SecodaSink(GuardedSink):
 
     @override
     async def commit(self, spool: Spool) -> None:
-        dataset = Dataset(*(spool.file(kind).path for kind in Kind))
-        await self.upload(dataset, spool.directory, on_conflict=self._on_conflict)
+        assert spool.distinct is not None, "a sync is checked before it is sent"
+        await self.upload(Dataset(*(spool.distinct[kind] for kind in Kind)))
 
     @override
     async def abort(self, error: BaseException) -> None:
         return
 
-    async def upload(self, dataset: Dataset, work: Path, *, on_conflict: OnConflict = "error") -> None:
-        """Send a dataset, whoever wrote it; ``work`` is a folder for what has to be written for that.
+    async def upload(self, dataset: Dataset) -> None:
+        """Send a dataset as it is: each record once, by every rule.
 
-        Raises UploadError where the workspace did not take it, or not for certain, RulesError where records share an
-        id, differ and ``on_conflict`` does not say which one counts, and SpoolError where the files cannot be read or
-        written.
+        Raises UploadError where the workspace did not take it, or not for certain, and SpoolError where its files
+        cannot be read.
         """
         try:
-            requests = await self._requests(await without_duplicates(dataset, work, on_conflict=on_conflict))
-        except (OSError, DatasetError, SpoolError) as exc:
-            raise SpoolError(f"the upload cannot be made ready in {work}: {exc}; nothing was sent") from exc
+            requests = await self._requests(dataset)
+        except OSError as exc:
+            raise SpoolError(f"the files to upload cannot be read: {exc}; nothing was sent") from exc
         async with self._api() as api:
             for taken, request in enumerate(requests):
                 try:

@@ -259,6 +259,20 @@ async def test_an_optional_request_that_fails_raises_and_is_a_finding(transport:
     assert (finding.code, finding.message) == ("optional-request-failed", str(caught.value))
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_servers_failure_that_was_returned_and_raised_by_the_caller_is_a_loss(status: int) -> None:
+    made = Made(answering(status))
+    reply = await made.request("GET", retry=None)
+    assert made.findings.loss_count == 0, "it may be expected"
+    with pytest.raises(StatusError):
+        reply.raise_for_status()
+    assert made.findings.loss_count == 1
+    optional = await made.request("GET", retry=None, optional=True)
+    with pytest.raises(StatusError):
+        optional.raise_for_status()
+    assert made.findings.loss_count == 1
+
+
 async def test_a_status_that_is_returned_is_the_callers_to_judge() -> None:
     made = Made(answering(404, b'{"detail": "s3cr3t"}'))
     reply = await made.request("GET")

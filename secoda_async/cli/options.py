@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+StateDir: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
+]
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="A proxy for every request, http://host:port. One with a password: see --trust-env.",
+    ),
+]
+TrustEnv: TypeAlias = Annotated[
+    bool,
+    typer.Option("--trust-env", help="Use the proxies of the environment: https_proxy, no_proxy and the like."),
+]
+CaFile: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Check every server's certificate against this CA file.")
+]
+Strict: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse an upload for what is else a warning of a rule (exit status 3), and end with 5 on other findings.",
+    ),
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")]
+
+
+def given(**values: object) -> dict[str, Any]:
+    """Those that were given: what is None was not, and a setting has a default of its own."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def network_settings(proxy: str | None, trust_env: bool, ca_file: Path | None) -> dict[str, Any]:
+    """What is the same for the source and for the workspace."""
+    return given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))

@@ -1,0 +1,163 @@
+"""``secoda-async upload``: delivers what a run has left, or files that another program wrote."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from secoda_async.checks import Checks
+from secoda_async.cli.failure import ExitStatus, exit_status, show_error
+from secoda_async.cli.guard import Against, AllowEmpty, AllowStale, FirstSync, StaleLimit, guard_settings
+from secoda_async.cli.options import CaFile, Debug, Proxy, Quiet, StateDir, Strict, TrustEnv, given, network_settings
+from secoda_async.cli.show_diff import show_diff
+from secoda_async.cli.show_verdict import show_verdict
+from secoda_async.cli.validate import OnConflictOption
+from secoda_async.cli.workspace import (
+    ApiKeyFile,
+    BaseUrl,
+    Batched,
+    InsecureHttp,
+    StalingIsOff,
+    workspace_name,
+    workspace_sink,
+)
+from secoda_async.counters import Traffic
+from secoda_async.errors import UploadError
+from secoda_async.process import run_in_process
+from secoda_async.redact import Redactor
+from secoda_async.report import Delivery
+from secoda_async.settings import Settings
+
+_EVERY: Final = 5.0  # seconds between two lines of progress
+_MIB: Final = 2**20
+
+
+def upload(  # noqa: PLR0917 # typer reads the options off the parameters
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A run's folder, or one with resources.jsonl and lineage.jsonl.")
+    ],
+    integration_id: Annotated[str, typer.Option(metavar="ID", help="The workspace's id of this integration.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it and show what it would do, and send nothing.")
+    ] = False,
+    base_url: BaseUrl = None,
+    api_key_file: ApiKeyFile = None,
+    insecure_http: InsecureHttp = False,
+    staling_is_off: StalingIsOff = False,
+    batched: Batched = False,
+    strict: Strict = False,
+    on_conflict: OnConflictOption = None,
+    allow_stale: AllowStale = None,
+    allow_empty: AllowEmpty = False,
+    stale_limit: StaleLimit = None,
+    first_sync: FirstSync = False,
+    against: Against = None,
+    state_dir: StateDir = None,
+    proxy: Proxy = None,
+    trust_env: TrustEnv = False,
+    ca_file: CaFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Upload a complete run that was not delivered, or files of others, as one sync. Exit status 0: it was taken."""
+    # It imports DuckDB, which no other command needs before it delivers.
+    from secoda_async.resend import resend  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    redact = Redactor()
+    checks, traffic = Checks(), Traffic()
+    name = ""
+    try:
+        sink = workspace_sink(
+            integration_id=integration_id,
+            base_url=base_url,
+            api_key_file=api_key_file,
+            insecure_http=insecure_http,
+            staling_is_off=staling_is_off,
+            batched=batched,
+            network=network_settings(proxy, trust_env, ca_file),
+        )
+        settings = Settings.of(
+            given(state_dir=state_dir, strict=strict or None, on_conflict=on_conflict)
+            | guard_settings(
+                allow_stale=allow_stale,
+                allow_empty=allow_empty,
+                stale_limit=stale_limit,
+                first_sync=first_sync,
+                against=against,
+            )
+        )
+        name = workspace_name(sink)
+        with _progress(traffic, console, quiet=quiet):
+            run_in_process(
+                partial(
+                    resend,
+                    directory,
+                    sink,
+                    settings=settings,
+                    traffic=traffic,
+                    checks=checks,
+                    redact=redact,
+                    dry_run=dry_run,
+                )
+            )
+        failure: BaseException | None = None
+    except BaseException as error:  # noqa: BLE001 # whatever ends a command is one message
+        failure = error
+    if not quiet or failure is not None:
+        if checks.verdict is not None:
+            show_verdict(checks.verdict, console)
+        if checks.diff is not None:
+            show_diff(checks.diff, console)
+    if failure is not None:
+        show_error(failure, console, redact, debug=debug, delivery=_delivery(failure, traffic))
+        raise typer.Exit(exit_status(failure))
+    if not quiet:
+        said = "would be delivered (--dry-run): " if dry_run else "delivered: "
+        console.print(Text.assemble((said, "bold green"), name), soft_wrap=True)
+    if strict and checks.verdict is not None and checks.verdict.breaches:
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _delivery(failure: BaseException, traffic: Traffic) -> Delivery:
+    """What became of the sync, as far as can be said."""
+    if isinstance(failure, UploadError):
+        return Delivery.UNCERTAIN if failure.ambiguous else Delivery.NOTHING
+    return Delivery.UNCERTAIN if traffic.body_sent else Delivery.NOTHING
+
+
+@contextmanager
+def _progress(traffic: Traffic, console: Console, *, quiet: bool) -> Iterator[None]:
+    """Say now and then how far it is."""
+    if quiet:
+        yield
+        return
+    ended = threading.Event()
+
+    def tell() -> None:
+        started = time.monotonic()
+        with console.status("checking") as status:
+            while not ended.wait(0.2 if console.is_terminal else _EVERY):
+                text = f"{time.monotonic() - started:.0f} s, checking"
+                if traffic.body_size:
+                    text = f"uploading {traffic.body_sent / _MIB:.1f} of {traffic.body_size / _MIB:.1f} MiB"
+                status.update(text)
+                if not console.is_terminal:
+                    console.print(text)
+
+    thread = threading.Thread(target=tell, name="secoda-async progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
