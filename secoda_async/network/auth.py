@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import abc
 import base64
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from multidict import CIMultiDict
 from typing_extensions import override
-from yarl import URL
 
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.encode import with_params
@@ -124,14 +123,15 @@ class RenewableAuth(Auth):
         """Get new credentials. ``send`` retries and obeys limits, and follows nothing. Raises AuthError."""
 
 
-def kind_of_auth(auth: object, headers: Mapping[str, str], url: URL) -> str:
+def kind_of_auth(request: Request) -> str:
     """Which kind of credentials a request has, as far as its names tell: ``none`` where no name looks like any."""
+    auth = request.options.auth
     if isinstance(auth, Auth):
         return auth.kind
-    if (value := headers.get("Authorization")) is not None:
+    if (value := request.headers.get("Authorization")) is not None:
         scheme = value.partition(" ")[0].lower()
         return scheme if scheme in (BasicAuth.kind, BearerAuth.kind) else Auth.kind
-    named = any(map(looks_secret, headers)) or any(map(looks_secret, url.query))
+    named = any(map(looks_secret, request.headers)) or any(map(looks_secret, request.url.query))
     return APIKeyAuth.kind if named else "none"
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from secoda_async.counters import EndpointCounts
@@ -33,7 +32,7 @@ _NAME: Final = re.compile(r"[A-Za-z_.~-]*|v\d{1,3}(?:\.\d{1,3})*|[A-Za-z][A-Za-z
 _HEX: Final = re.compile(r"[0-9a-fA-F]{8,}")
 
 
-_Note = tuple["Paths", str, URL, CIMultiDictProxy[str] | CIMultiDict[str], object, int | str, float]
+_Note = tuple["Paths", Request, int | str, float]
 
 
 _Declared = tuple[Callable[[str], re.Match[str] | None], list[tuple[Endpoint, EndpointCounts, str]]]
@@ -67,10 +66,9 @@ class _Node:
             else:
                 self.counts.merge(other.counts)
         for name, node in other.named.items():
-            mine = self if self.is_folded else None
-            if mine is not None:
-                mine.any = mine.any or _Node()
-                mine.any.take(node)
+            if self.is_folded:
+                self.any = self.any or _Node()
+                self.any.take(node)
             elif name in self.named:
                 self.named[name].take(node)
             else:
@@ -166,7 +164,7 @@ class Paths:
         return node.any
 
     def _begin(self, node: _Node, method: str, url: URL) -> EndpointCounts:
-        while self._templates >= MOST_TEMPLATES:
+        if self._templates >= MOST_TEMPLATES:
             widest = max(self._nodes(), key=lambda one: len(one.named))
             if len(widest.named) > 1:
                 widest.fold()
@@ -174,7 +172,6 @@ class Paths:
                 return self.find(method, url)  # its place may be another one
             root = self._roots[method]
             node = root.rest = root.rest or _Node()
-            break
         if node.counts is None:
             node.counts = EndpointCounts()
             self._templates += 1
@@ -241,16 +238,16 @@ class Templates:
     def note(self, paths: Paths, request: Request, outcome: int | str, latency: float) -> None:
         """Count a request to one of ``paths``: its status, or the name of its error."""
         noted = self._noted
-        noted.append((paths, request.method, request.url, request.headers, request.options.auth, outcome, latency))
+        noted.append((paths, request if request.body is None else request._replace(body=None), outcome, latency))
         if len(noted) >= _NOTED:
             self._count()
 
     def _count(self) -> None:
-        for paths, method, url, headers, auth, outcome, latency in self._noted:
-            counts = paths.find(method, url)
-            if auth is not counts.last_auth:
+        for paths, request, outcome, latency in self._noted:
+            counts = paths.find(request.method, request.url)
+            if (auth := request.options.auth) is not counts.last_auth:
                 counts.last_auth = auth
-                counts.auth_kinds.add(kind_of_auth(auth, headers, url))
+                counts.auth_kinds.add(kind_of_auth(request))
             if isinstance(outcome, str):
                 counts.errors[outcome] += 1
             else:
