@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 _SAMPLES: Final = 100  # kept of each list, so that a run which fails a million times stays small
 
@@ -41,8 +42,8 @@ class Losses:
         self._cancelled: list[str] = []
         self._cancelled_count = 0
 
-    def add(self, message: str, *, request: bool) -> None:
-        """Count a loss."""
+    def lose(self, message: str, *, request: bool = False, error: BaseException | None = None) -> None:
+        """Count a loss. ``error`` is for those who may absorb it."""
         self.count += 1
         if len(self.kept) < _SAMPLES:
             self.kept.append(Loss(message=message, request=request))
@@ -55,65 +56,66 @@ class Losses:
 
     def lose_cancelled(self) -> None:
         """It went on: what was cut off is lost. (Where an error ends it, that is the error's mere consequence.)"""
-        for message in self._cancelled:
-            self.add(message, request=True)
-        self.count += self._cancelled_count - len(self._cancelled)
+        cancelled, rest = self._cancelled, self._cancelled_count - len(self._cancelled)
         self._cancelled, self._cancelled_count = [], 0
+        for message in cancelled:
+            self.lose(message, request=True)
+        self.more(rest)
 
-    def pour(self, into: Losses) -> None:
-        """Count all of it there instead."""
-        for loss in self.kept:
-            into.add(loss.message, request=loss.request)
-        into.count += self.count - len(self.kept)
-        for message in self._cancelled:
-            into.cancel(message)
-        into._cancelled_count += self._cancelled_count - len(self._cancelled)
+    def more(self, losses: int, cancelled: int = 0) -> None:
+        """Count so many that were not kept."""
+        self.count += losses
+        self._cancelled_count += cancelled
 
 
-class Ledger:
+class Ledger(Losses):
     """What was lost in a part of a run whose policy may absorb it.
 
     ``absorbs`` tells of an error whether it may; a loss without an error is of none.
     """
 
     def __init__(self, owner: Findings, outer: Ledger | None, absorbs: Callable[[BaseException], bool]) -> None:
+        super().__init__()
         self.owner = owner
-        self.absorbed = Losses()
-        self.unabsorbed = Losses()
+        self.unabsorbed = 0
+        """Losses that the policy does not name."""
+        self._errors: list[BaseException | None] = []
         self._outer = outer
         self._absorbs = absorbs
         self._is_closed = False
         self._is_absorbed = False
 
-    def book(self, error: BaseException | None) -> Losses | None:
-        """Where a loss belongs now; None: to a part that was absorbed as a whole, so that it is no loss."""
-        if self._is_absorbed:
-            return None
+    @override
+    def lose(self, message: str, *, request: bool = False, error: BaseException | None = None) -> None:
         if self._is_closed:
-            return self.outer(error)
-        return self.absorbed if error is not None and self._absorbs(error) else self.unabsorbed
+            if not self._is_absorbed:  # else it is of a part that was absorbed as a whole
+                self._around.lose(message, request=request, error=error)
+            return
+        super().lose(message, request=request, error=error)
+        if len(self._errors) < len(self.kept):
+            self._errors.append(error)  # what is around may have another policy
+        self.unabsorbed += error is None or not self._absorbs(error)
 
-    def outer(self, error: BaseException | None) -> Losses | None:
-        """The same, one part further out."""
-        return self.owner.run if self._outer is None else self._outer.book(error)
+    @override
+    def cancel(self, message: str) -> None:
+        if not self._is_closed:
+            super().cancel(message)
+        elif not self._is_absorbed:
+            self._around.cancel(message)
+
+    @override
+    def more(self, losses: int, cancelled: int = 0) -> None:
+        super().more(losses, cancelled)
+        self.unabsorbed += losses
 
     def is_within(self, other: Ledger) -> bool:
         """Whether it is the ledger of the same part, or of one inside it."""
         return self is other or (self._outer is not None and self._outer.is_within(other))
 
     @property
-    def count(self) -> int:
-        """Losses in all."""
-        return self.absorbed.count + self.unabsorbed.count
-
-    @property
     def first(self) -> str:
         """What was lost first."""
-        return next((loss.message for book in (self.unabsorbed, self.absorbed) for loss in book.kept), "")
-
-    def lose_cancelled(self) -> None:
-        """It went on: what was cut off is lost."""
-        self.unabsorbed.lose_cancelled()
+        return self.kept[0].message if self.kept else ""
 
     def absorb(self) -> None:
         """All of it, and whatever of it is still found, is no loss of the run."""
@@ -122,9 +124,16 @@ class Ledger:
     def give_back(self) -> None:
         """Nothing is absorbed: it is lost to what is around."""
         self._is_closed = True
-        if (book := self.outer(None)) is not None:
-            self.absorbed.pour(book)
-            self.unabsorbed.pour(book)
+        around = self._around
+        for loss, error in zip(self.kept, self._errors, strict=True):
+            around.lose(loss.message, request=loss.request, error=error)
+        for message in self._cancelled:
+            around.cancel(message)
+        around.more(self.count - len(self.kept), self._cancelled_count - len(self._cancelled))
+
+    @property
+    def _around(self) -> Losses:
+        return self.owner.run if self._outer is None else self._outer
 
 
 _ledger: Final[ContextVar[Ledger | None]] = ContextVar("secoda_async_ledger", default=None)
@@ -181,21 +190,15 @@ class Findings:
 
         ``ledger`` is that of the part it belongs to; None: the running task's.
         """
-        if (book := self._book(error, ledger)) is not None:
-            book.add(message, request=request)
+        (ledger or self.ledger or self.run).lose(message, request=request, error=error)
 
     def cancel(self, message: str) -> None:
         """Count a request that was cancelled: a loss if the run goes on without it, see `lose_cancelled`."""
-        if (book := self._book(None, None)) is not None:
-            book.cancel(message)
+        (self.ledger or self.run).cancel(message)
 
     def lose_cancelled(self) -> None:
         """The run went on: what was cut off is lost."""
         self.run.lose_cancelled()
-
-    def _book(self, error: BaseException | None, ledger: Ledger | None) -> Losses | None:
-        ledger = ledger or self.ledger
-        return self.run if ledger is None else ledger.book(error)
 
     def find(self, code: str, subject: str, message: str) -> None:
         """Count a finding; the first message of a code and subject is the one that is kept."""

@@ -160,7 +160,7 @@ class OpenScope(AbstractAsyncContextManager[None]):
         return False
 
     def _may_skip(self, ledger: Ledger, error: BaseException | None) -> bool:
-        return not ledger.unabsorbed.count and (error is None or self._absorbs(error))
+        return not ledger.unabsorbed and (error is None or self._absorbs(error))
 
     @staticmethod
     def _may_carry(error: BaseException | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from anyio import to_thread
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from secoda_async import Batch, DatasetError, OutputError, Spool
@@ -60,6 +60,7 @@ def complete(runs: Path) -> Dataset | None:
         return None
 
 
+@example([("scope", "skip", [("scope", "other", [("scope", "fail", [("fail",)])])])], "nothing", 0)
 @settings(max_examples=200)
 @given(
     tree=trees(),

@@ -276,7 +276,7 @@ class Intake:
             "a full queue is waited for"
         )
         # Of the whole run, whatever the policy of a scope says: the program is wrong, and not the source.
-        self._findings.run.add(error, request=False)
+        self._findings.run.lose(error)
         return BackpressureError(error)
 
     def _refused(self, error: E, record: Record | None = None) -> E:
