@@ -101,8 +101,8 @@ class Traffic:
     """Answers, by status."""
     paces: dict[str, Pace] = field(default_factory=dict)
     """What each host is given, by its name in ``rate_limits`` or its host and port; empty where that is fixed."""
-    endpoints: Iterable[tuple[str, str, str, EndpointCounts]] = ()
-    """Host, method, path template and counts of each endpoint."""
+    endpoints: list[Iterable[tuple[str, str, str, EndpointCounts]]] = field(default_factory=list)
+    """Of each client: host, method, path template and counts of each endpoint."""
     hosts: dict[str, HostLoad] = field(default_factory=dict)
     """By the name of the gate: host and port, or the host where one limit is for all of its ports."""
     longest_chain: float = 0.0

@@ -36,7 +36,8 @@ class EfficiencyReport(BaseModel):
     limit_seconds: float
     """What the slowest declared limit allows: its windows, each used at its very beginning, and the last answer."""
     slot_seconds: float
-    """All latency of a host over its ``concurrency``; where that is found out, over the most that were in flight."""
+    """All latency of a host over its ``concurrency``; where that is found out, over the most that it was given,
+    and nothing where no request waited for a slot."""
     waited_seconds: dict[str, float]
     """Seconds that requests waited, added up over all that waited together, by cause: a declared ``limit``, a free
     ``slot``, a ``pause`` or a ``quota`` that the server told of, a ``rate`` that was found out, ``back-off`` before a
@@ -95,9 +96,13 @@ def _by_limits(traffic: Traffic) -> Iterator[tuple[float, str]]:
 
 
 def _by_slots(traffic: Traffic, concurrency: int | None) -> Iterator[tuple[float, str]]:
+    if concurrency is None and "slot" not in waits_of(traffic):
+        return  # there might have been more of them, had anybody waited for one
     for host, load in traffic.hosts.items():
         total = sum(counts.latency.total for each in load.endpoints for counts in each())
-        yield total / max(1, concurrency or load.peak), f"slots of {host}"
+        pace = traffic.paces.get(host)
+        found = load.peak if pace is None else max(load.peak, pace.slots)
+        yield total / max(1, concurrency or found), f"slots of {host}"
 
 
 def _fastest(load: HostLoad) -> float:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +91,7 @@ class EndpointReport(BaseModel):
     def list_of(cls, traffic: Traffic, redact: Callable[[str], str]) -> list[Self]:
         """The endpoints of one side, by host, path and method."""
         found: dict[tuple[str, str, str], EndpointCounts] = {}
-        for host, method, path, counts in traffic.endpoints:
+        for host, method, path, counts in chain.from_iterable(traffic.endpoints):
             if counts.requests:
                 # Two may be one without what must not be shown.
                 found.setdefault((redact(host), redact(path), redact(method)), EndpointCounts()).merge(counts)

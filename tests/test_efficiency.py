@@ -80,6 +80,12 @@ def test_a_declared_rate_binds() -> None:
     assert set(found.waited_seconds) == {"limit"}
 
 
+def test_slots_that_a_limit_leaves_unused_do_not_bind() -> None:
+    found = crawl(lambda c: c.for_each(range(100), c.get), rate_limits={"api.example": RateLimit(50)})
+    assert (found.bound, found.least_seconds) == ("limit api.example", about(1.1))
+    assert found.slot_seconds == 0.0
+
+
 def test_slots_bind() -> None:
     found = crawl(lambda c: c.for_each(range(100), c.get), concurrency=10)
     assert (found.bound, found.least_seconds, found.efficiency) == ("slots of api.example:443", about(1.0), about(1.0))

@@ -10,7 +10,12 @@ import pytest
 from aiohttp import web
 
 from secoda_async import BasicAuth, BearerAuth, IncompleteRunError, Input, OutputError, RetryPolicy, StatusError
-from secoda_async.report import RunReport, Status, write_report
+from secoda_async.counters import Traffic
+from secoda_async.findings import Findings
+from secoda_async.network.client import Client
+from secoda_async.redact import Redactor
+from secoda_async.report import EndpointReport, RunReport, Status, write_report
+from secoda_async.settings import Settings
 from tests.integrations import MemorySink, integration, table
 from tests.server import serve
 from tests.test_cli import command, source, url  # noqa: F401 # fixtures
@@ -124,6 +129,16 @@ async def test_a_run_that_asks_nothing_or_is_cancelled_has_one() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert read_back(made.report).status is Status.FAILED
+
+
+async def test_several_clients_of_one_side_are_told_together(url: str) -> None:  # noqa: F811
+    traffic = Traffic()
+    for _ in range(3):
+        client = Client(Settings(base_url=url), traffic=traffic, findings=Findings(), redact=Redactor())
+        async with client:
+            await client.request("GET", "/x/7")
+    [endpoint] = EndpointReport.list_of(traffic, str)
+    assert (endpoint.path, endpoint.requests) == ("/x/{id}", 3)
 
 
 async def test_a_secret_in_a_path_is_not_in_the_report_even_where_it_was_learnt_later() -> None:

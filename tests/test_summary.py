@@ -48,7 +48,7 @@ def test_the_slowest_endpoints_and_the_efficiency_are_shown() -> None:
         for _ in range(10):
             counts.latency.add(seconds)
         found.append(("x.example", "GET", f"/{name}/{{id}}", counts))
-    counters.source.endpoints = found
+    counters.source.endpoints = [found]
     counters.source.longest_chain = 1.5
     text = summary(counters)
     shown = [line.split()[2] for line in text.splitlines() if "slowest" in line]

@@ -93,7 +93,8 @@ class Limit(Layer):
         is_secret: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(inner)
-        self._templates = traffic.endpoints = Templates(endpoints, is_secret)
+        self._templates = Templates(endpoints, is_secret)
+        traffic.endpoints.append(self._templates)
         self._whole: dict[str, tuple[str, tuple[RateLimit, ...]]] = {}
         self._partial: dict[Endpoint, tuple[str, tuple[RateLimit, ...]]] = {}
         for name, value in limits.items():

@@ -32,7 +32,7 @@ def templates(
     for path in paths:
         url = URL(base + path, encoded=True)
         found.note(found.of(url), Request("GET", url), 200, 0.1)
-    traffic = Traffic(endpoints=found)
+    traffic = Traffic(endpoints=[found])
     return [f"{one.method} {one.host}{one.path}" for one in EndpointReport.list_of(traffic, redact)]
 
 
@@ -80,7 +80,7 @@ def test_hosts_are_bounded_too() -> None:
     for number in range(1000):
         url = URL(f"https://h{number}.example/x")
         found.note(found.of(url), Request("GET", url), 200, 0.1)
-    reports = EndpointReport.list_of(Traffic(endpoints=found), str)
+    reports = EndpointReport.list_of(Traffic(endpoints=[found]), str)
     assert len(reports) == 101
     assert sum(one.requests for one in reports) == 1000
 
@@ -128,6 +128,6 @@ def test_every_request_is_counted_once(paths: list[str]) -> None:
         url = URL(HOST + path, encoded=True)
         outcome: int | str = "ConnectError" if number % 3 == 0 else 200
         found.note(found.of(url), Request("GET", url), outcome, 0.1)
-    reports = EndpointReport.list_of(Traffic(endpoints=found), str)
+    reports = EndpointReport.list_of(Traffic(endpoints=[found]), str)
     assert sum(one.requests for one in reports) == len(paths)
     assert sum(one.errors.get("ConnectError", 0) for one in reports) == len(range(0, len(paths), 3))
