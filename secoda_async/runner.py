@@ -35,7 +35,7 @@ from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import drain, pump
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, SyncSink
 from secoda_async.redact import Redactor
-from secoda_async.report import Delivery, RunReport
+from secoda_async.report import Delivery, RunReport, write_report
 from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.scopes import Scopes
 from secoda_async.settings import Input, Settings
@@ -46,6 +46,8 @@ from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers, 
 from secoda_async.watchdog import Waits, Watchdog
 from secoda_async.workers import WORKER_TASK, Workers, gave_up
 
+REPORT: Final = "report.json"
+"""The run's report, in its folder."""
 _CLEAN_UP: Final = 1.0  # seconds a failed run's sink may take to say so
 
 
@@ -96,6 +98,7 @@ class Run:
         self._watchdog: Watchdog | None = None
         self._baselines: Baselines | None = None
         self._held = ExitStack()
+        self._directory: Path | None = None
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -128,6 +131,9 @@ class Run:
                 concurrency=self._settings.concurrency,
                 inputs=self._inputs,
             )
+            if self._directory is not None:
+                with contextlib.suppress(OutputError):  # it is returned as well
+                    await to_thread.run_sync(write_report, self.report, self._directory / REPORT)
         return self.report
 
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
@@ -244,6 +250,7 @@ class Run:
             raise ConfigurationError(f"record: there is no folder {settings.record.parent}; make it")
         with resumed(settings, state_dir, self._integration) as source:
             spool = Spool.create(state_dir, self.run_id)
+            self._directory = spool.directory
             try:
                 if RunJournal.wanted(settings):
                     self._journal = RunJournal.open(

@@ -2,8 +2,8 @@
 
 ``<state_dir>/runs/<run id>/`` holds ``resources.jsonl`` and ``lineage.jsonl`` (every declared record, duplicates
 included), ``index.jsonl`` (a row per batch and per scope), ``rejected.jsonl`` (records that could not be taken),
-``manifest.json`` (format, state, counts) and ``lock``. Where a scope failed, ``live/`` holds the two files and the
-index again, without what was declared there. All methods block: they are called in a worker thread.
+``manifest.json`` (format, state, counts), ``report.json`` and ``lock``. Where a scope failed, ``live/`` holds the two
+files and the index again, without what was declared there. All methods block: they are called in a worker thread.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from secoda_async import (
     StatusError,
     UploadError,
 )
-from secoda_async.report import Delivery, Status
+from secoda_async.report import Delivery, RunReport, Status
 from tests.integrations import MemorySink, StreamSink, edge, integration, table
 from tests.server import serve
 
@@ -511,3 +511,19 @@ async def test_a_guest_run_leaves_the_process_as_it_was(capfd: pytest.CaptureFix
     await integration(extract).run(MemorySink())
     assert [*seen, state()] == [before, before]
     assert capfd.readouterr() == ("", "")
+
+
+async def test_the_report_stays_in_the_runs_folder_however_the_run_ends(state_dir: Path) -> None:
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table("x"))
+        if self.fails:
+            raise ValueError("no")
+
+    for fails in (False, True):
+        made = integration(extract)
+        made.fails = fails
+        with pytest.raises(ValueError, match="no") if fails else contextlib.nullcontext():
+            await made.run(MemorySink())
+        assert made.report is not None
+        kept = await anyio.Path(state_dir / "runs" / made.report.run / "report.json").read_bytes()
+        assert RunReport.model_validate_json(kept) == made.report
