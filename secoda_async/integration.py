@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from secoda_async.credentials import Credentials
 from secoda_async.errors import ConfigurationError, RunError
+from secoda_async.extraction import Extraction
 from secoda_async.models import DeclaredLineage, Resource
 from secoda_async.network.auth import as_auth
 from secoda_async.network.client import BodyOptions, RequestOptions
@@ -125,27 +126,27 @@ class SecodaIntegration(abc.ABC):
         A URL without a scheme is appended to ``base_url``. Raises RequestError where there is no answer; such a request
         is a loss of the run even where the error is caught, unless it said ``optional=True``.
         """
-        return self._run.client.request("GET", url, **options)
+        return self._extraction.client.request("GET", url, **options)
 
     @final
     def http_post(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
         """POST, sent twice only with ``idempotent=True`` or where the server took nothing in."""
-        return self._run.client.request("POST", url, **options)
+        return self._extraction.client.request("POST", url, **options)
 
     @final
     def http_put(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
         """PUT."""
-        return self._run.client.request("PUT", url, **options)
+        return self._extraction.client.request("PUT", url, **options)
 
     @final
     def http_patch(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
         """PATCH, sent twice only with ``idempotent=True`` or where the server took nothing in."""
-        return self._run.client.request("PATCH", url, **options)
+        return self._extraction.client.request("PATCH", url, **options)
 
     @final
     def http_delete(self, url: str, **options: Unpack[BodyOptions]) -> Call[Response]:
         """DELETE."""
-        return self._run.client.request("DELETE", url, **options)
+        return self._extraction.client.request("DELETE", url, **options)
 
     @final
     def http_stream(
@@ -159,7 +160,7 @@ class SecodaIntegration(abc.ABC):
         them, and each reader waits for another request to the host (itself, or in `for_each`; behind a task of its own
         only the time-out ends that).
         """
-        return self._run.client.stream(method, url, **options)
+        return self._extraction.client.stream(method, url, **options)
 
     @final
     def paginate(
@@ -187,7 +188,7 @@ class SecodaIntegration(abc.ABC):
         ``max_pages`` is how many there may be. Raises StatusError for a page that is not 2xx, and RequestError as
         ``http_*`` do; each is a loss of the run, unless the call says ``optional=True``.
         """
-        return self._run.walks.paginate(
+        return self._extraction.walks.paginate(
             url,
             pager,
             items=items,
@@ -204,12 +205,12 @@ class SecodaIntegration(abc.ABC):
 
         Raises RecordError where it is not taken: it cannot be written as JSON, it is too large, or nothing is awaited.
         """
-        return self._run.intake.declare_resource(resource)
+        return self._extraction.intake.declare_resource(resource)
 
     @final
     def declare_lineage(self, lineage: DeclaredLineage) -> Awaitable[None]:
         """Declare a lineage, as `declare_resource` does a resource."""
-        return self._run.intake.declare_lineage(lineage)
+        return self._extraction.intake.declare_lineage(lineage)
 
     @final
     def for_each(
@@ -228,17 +229,17 @@ class SecodaIntegration(abc.ABC):
         raised. ``scope=lambda schema: f"schema:{schema['name']}"`` gives each item a `scope` of its own, with
         ``on_error`` as its policy. Raises ConfigurationError where ``on_error`` is given without ``scope``.
         """
-        run = self._run
+        extraction = self._extraction
         if scope is not None:
-            worker = run.scopes.each_in(worker, scope, on_error)
+            worker = extraction.scopes.each_in(worker, scope, on_error)
         elif on_error != "fail":
             raise ConfigurationError("for_each: on_error needs scope=, which names the scope of an item")
-        return run.workers.for_each(items, worker, concurrency=concurrency)
+        return extraction.workers.for_each(items, worker, concurrency=concurrency)
 
     @final
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete: ``async for result in self.map(items, worker)``."""
-        return self._run.workers.map(items, worker, concurrency=concurrency)
+        return self._extraction.workers.map(items, worker, concurrency=concurrency)
 
     @final
     def scope(self, name: str, *, on_error: OnError = "fail") -> AbstractAsyncContextManager[None]:
@@ -253,7 +254,7 @@ class SecodaIntegration(abc.ABC):
         A name is the scope's own, in every run the same; scopes within one another end inner first.
         Raises ScopeError where they do not, and where there is nothing to carry; ConfigurationError for another policy.
         """
-        return self._run.scopes.open(name, on_error)
+        return self._extraction.scopes.open(name, on_error)
 
     @property
     def current_run(self) -> Run | None:
@@ -261,16 +262,16 @@ class SecodaIntegration(abc.ABC):
         return self._current
 
     @property
-    def _run(self) -> Run:
+    def _extraction(self) -> Extraction:
         run = self._current
-        if run is None or not run.extracting:
+        if run is None or not run.extraction.is_running:
             raise RunError(
                 "http_*, paginate and declare_* work only while extract() runs; start it with run() or start()"
             )
-        return run
+        return run.extraction
 
     async def _run_owning_the_loop(self, sink: Sink | None) -> RunReport:
-        with told_of_failures(Run.lose_task):
+        with told_of_failures(Extraction.lose_task):
             return await self.run(sink)
 
     def _explain(self) -> str:

@@ -16,35 +16,29 @@ from typing import Final
 
 import anyio
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from secoda_async.baselines import Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
 from secoda_async.dataset import Dataset
-from secoda_async.errors import ConfigurationError, DeliveryError, IncompleteRunError, OutputError, SpoolError, leaves
+from secoda_async.errors import ConfigurationError, DeliveryError, OutputError
+from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
-from secoda_async.network.asked import last_asked
 from secoda_async.network.client import Client
-from secoda_async.network.critical_path import go_on_from
 from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.pace_file import load_paces, save_paces
-from secoda_async.pagination.walk import Walks
-from secoda_async.pipeline.intake import Intake
-from secoda_async.pipeline.pump import drain, pump
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport, write_report
 from secoda_async.run_journal import RunJournal, resumed
-from secoda_async.scopes import Scopes
 from secoda_async.settings import Input, Settings
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
-from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers, tasks_of
+from secoda_async.stragglers import tasks_of
 from secoda_async.watchdog import Waits, Watchdog
-from secoda_async.workers import WORKER_TASK, Workers, gave_up
+from secoda_async.workers import gave_up
 
 REPORT: Final = "report.json"
 """The run's report, in its folder."""
@@ -59,14 +53,7 @@ class Run:
     """One run, from its first request to its report.
 
     Usage: ``run = Run("Cluvio", settings, redact=redact); report = await run.execute(extract, sink)``.
-    ``client``, ``intake``, ``workers`` and ``walks`` exist while ``extract`` runs.
     """
-
-    client: Client
-    intake: Intake
-    workers: Workers
-    walks: Walks
-    scopes: Scopes
 
     def __init__(
         self,
@@ -83,7 +70,6 @@ class Run:
         self.findings = Findings()
         self.checks = Checks()
         self.report: RunReport | None = None
-        self.extracting = False
         self.phase = "extract"
         """What it is doing, for a person: ``extract``, ``check``, then ``deliver``."""
         self._delivery = Delivery.NOTHING
@@ -99,6 +85,9 @@ class Run:
         self._baselines: Baselines | None = None
         self._held = ExitStack()
         self._directory: Path | None = None
+        self.extraction = Extraction(
+            settings, counters=self.counters, findings=self.findings, redact=redact, stored=self._load_scopes
+        )
 
     async def execute(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> RunReport:
         """Run ``extract``, and hand its spool to the sink where nothing was lost.
@@ -144,7 +133,7 @@ class Run:
         try:
             await sink.open(self._info())
             opened.append(sink)
-            await self._extract(extract, spool, sink)
+            await self.extraction.run(extract, self._client(), spool, sink)
             await self._finish_journal()
             await to_thread.run_sync(spool.complete)
             await self._check(spool, sink)
@@ -208,7 +197,7 @@ class Run:
             return sides, counters.resources.total(), counters.lineage, counters.delivered, self.phase
 
         def requests() -> Iterable[str]:
-            return self.client.waiting(loop.time()) if hasattr(self, "client") else ()
+            return self.extraction.waiting(loop.time())
 
         def others() -> Iterator[str]:
             if self.phase != "extract":
@@ -216,7 +205,7 @@ class Run:
             if counters.undelivered:
                 yield f"{counters.undelivered:,} declared bytes are not written yet"
 
-        return Waits(done, requests, others, lambda: tasks_of(self, loop))
+        return Waits(done, requests, others, lambda: tasks_of(self.extraction, loop))
 
     def _warn(self, text: str) -> None:
         logging.getLogger("secoda_async").warning("%s", self._redact(text))
@@ -276,9 +265,8 @@ class Run:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._journal.finish)
 
-    async def _extract(self, extract: Callable[[], Awaitable[None]], spool: Spool, sink: Sink) -> None:
-        """Run ``extract`` and the pump beside each other until everything declared is in the spool."""
-        client = Client(
+    def _client(self) -> Client:
+        return Client(
             self._settings,
             traffic=self.counters.source,
             findings=self.findings,
@@ -289,98 +277,10 @@ class Run:
             known=self._known,
             gave_up=gave_up,
         )
-        ends = _Ends()
-        with Intake(self._settings, self.counters, self.findings, self._last_request) as self.intake:
-            try:
-                async with client as self.client, anyio.create_task_group() as group:
-                    source = self.counters.source
-                    self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
-                    self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
-                    self.walks = Walks(self.workers, self.client, self.findings, self._redact)
-                    self.scopes = Scopes(
-                        self.intake,
-                        counters=self.counters,
-                        findings=self.findings,
-                        redact=self._redact,
-                        stored=self._load_scopes,
-                        stop=self.workers.stop_part,
-                    )
-                    group.start_soon(ends.of, group, partial(pump, self.intake, spool, sink))
-                    # A task of its own: what user code does to its task (cancel, uncancel) must not reach the run's.
-                    group.start_soon(ends.of, group, partial(self._call, extract))
-            finally:
-                if not ends.with_unwritten:
-                    with contextlib.suppress(SpoolError):  # the run has failed already, and says why
-                        await drain(self.intake, spool)
-        ends.raise_first()
-        self._find_unmatched_limits()
-        if self.findings.loss_count and not self._settings.allow_losses:
-            raise self._incomplete()
-
-    async def _call(self, extract: Callable[[], Awaitable[None]]) -> None:
-        self.extracting = True
-        loop = asyncio.get_running_loop()
-        began, busy = loop.time(), time.thread_time()
-        go_on_from(0.0)  # whoever runs this may be within another run's extract()
-        try:
-            with marked(self):
-                await extract()
-            await self._look_for_what_was_left()
-        except BaseException as exc:
-            for error in _behind(exc):
-                self.client.distrust(error)
-            cancel_stragglers(self)
-            raise
-        finally:
-            self.extracting = False
-            self.counters.extraction = loop.time() - began
-            self.counters.loop_busy = time.thread_time() - busy
-            self.workers.stop()
-            self.client.stop()
-            self.intake.close()
-
-    async def _look_for_what_was_left(self) -> None:
-        """Whatever was cut off, or has not ended when ``extract`` returns, is missing from the result."""
-        self.findings.lose_cancelled()
-        for sentence, ledger in await self.workers.aclose():
-            self.findings.lose(sentence, ledger=ledger)
-        for request in self.client.in_flight:
-            self.findings.lose(self._redact(f"{request} was still in flight when extract() returned; await it"))
-        for sentence in await stop_stragglers(self):
-            self.findings.lose(sentence)
-        for name in self.intake.open_scopes:
-            self.findings.lose(f"the scope {name!r} had not ended when extract() returned; await what it is in")
-        if forgotten := self.client.never_awaited:
-            self.findings.lose(
-                f"{forgotten} http_* calls were never awaited, or cancelled before they began, so nothing was sent; "
-                "write `await`"
-            )
-
-    @staticmethod
-    def lose_task(run: object, sentence: str) -> None:
-        """Count a task of ``run`` that failed and that nobody awaited."""
-        if isinstance(run, Run):
-            run.findings.lose(run._redact(sentence))
-
-    def _last_request(self) -> str:
-        request = last_asked.get()
-        return "" if request is None else self._redact(str(request))
 
     def _load_scopes(self) -> StoredScopes | None:
         baseline = None if self._baselines is None else self._baselines.current()
         return None if baseline is None else StoredScopes.load(baseline.directory)
-
-    def _find_unmatched_limits(self) -> None:
-        for key in self.client.unmatched_limits:
-            self.findings.find("unmatched-limit", key, f"rate_limits: no request went to {key!r}; is it spelt right?")
-
-    def _incomplete(self) -> IncompleteRunError:
-        count, first = self.findings.loss_count, self.findings.losses[0]
-        more = f" (and {count - 1} more, see the report)" if count > 1 else ""
-        step = ""
-        if first.request:
-            step = ". Let its error end extract(), or pass optional=True where the run is complete without that data"
-        return IncompleteRunError(f"the run is incomplete, so nothing was delivered: {first.message}{more}{step}")
 
     async def _deliver(self, spool: Spool, sink: Sink) -> None:
         self.phase = "deliver"
@@ -414,41 +314,6 @@ class Run:
         )
 
 
-class _Ends:
-    """How the two halves of a run ended: an error of either ends the other, and is raised as itself, not in a group."""
-
-    def __init__(self) -> None:
-        self._errors: list[BaseException] = []
-        self._cancelled: list[asyncio.CancelledError] = []
-
-    async def of(self, group: TaskGroup, half: Callable[[], Awaitable[None]]) -> None:
-        """Run one half, and remember how it ended."""
-        try:
-            await half()
-        except asyncio.CancelledError as exc:
-            self._cancelled.append(exc)
-            group.cancel_scope.cancel()
-            raise
-        except BaseException as exc:  # noqa: BLE001 # raised by `raise_first`
-            self._errors.append(exc)
-            group.cancel_scope.cancel()
-
-    @property
-    def with_unwritten(self) -> bool:
-        """Whether a batch could not be written: what came after it is of no use then."""
-        return any(isinstance(error, DeliveryError) for error in self._errors)
-
-    def raise_first(self) -> None:
-        """Raise the first error, the others as notes on it; or the cancellation where there was nothing else."""
-        found: list[BaseException] = [leaf for error in self._errors for leaf in leaves(error)] or [*self._cancelled]
-        if found:
-            first, *others = found
-            for other in others:
-                if not isinstance(other, asyncio.CancelledError):
-                    first.add_note(f"also: {type(other).__name__}: {other}")
-            raise first
-
-
 async def _shieldable(work: Callable[[], Awaitable[None]]) -> None:
     """Do it in a task of its own: anyio's shields hold there, while a task that asyncio cancels has none."""
     errors: list[BaseException] = []
@@ -463,17 +328,3 @@ async def _shieldable(work: Callable[[], Awaitable[None]]) -> None:
         group.start_soon(body)
     if errors:
         raise errors[0]
-
-
-def _behind(error: BaseException) -> list[BaseException]:
-    """An error and all that it was raised from."""
-    found: list[BaseException] = []
-    ahead: list[BaseException | None] = [error]
-    while ahead:
-        one = ahead.pop()
-        if one is not None and one not in found:
-            found.append(one)
-            ahead += [one.__cause__, one.__context__]
-            if isinstance(one, BaseExceptionGroup):
-                ahead += one.exceptions
-    return found

@@ -163,7 +163,7 @@ async def test_a_recording_is_written_however_the_run_ends(way: str, tmp_path: P
         reply = await self.http_get("/a")
         with pytest.raises(ValueError, match="is not JSON"):
             Response(reply.request, 200, content=b"<").json()
-        self._run.findings.lose("something")
+        self._extraction._findings.lose("something")
 
     made = integration(extract, base_url=source.url, record=tmp_path / "recording")
     with anyio.CancelScope() as scope:
@@ -609,7 +609,6 @@ async def test_what_has_not_changed_is_taken_from_the_earlier_journal(source: So
         for path in ("/v", "/plain"):
             reply = await self.http_get(path)
             seen.append((reply.status_code, reply.json()["count"], reply.headers.get("X-Served")))
-        assert self._run.client is not None
 
     for served in range(3):
         report = await integration(extract, base_url=source.url, conditional=True).run(MemorySink())
