@@ -1,31 +1,36 @@
 """The last accepted sync of one integration: what a new one is compared with, and what a failed scope is taken from.
 
-``<state_dir>/baselines/<host>/<integration id>/`` holds ``current.json``, which names the folder of that sync's files,
-and ``lock``, which a run holds from its beginning to its end. All methods block.
+``<state_dir>/baselines/<host>/<integration id>/`` holds ``current.json``, which names the folder of that sync's files
+with their sums, and ``lock``, which a run holds from its beginning to its end. ``doubt.json`` is there while the target
+may hold something else: from before a sync is sent until it is known what became of it, and after a sync that only
+adds to the target.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+import anyio
 import orjson
+from anyio import to_thread
 from filelock import FileLock, Timeout
 
-from secoda_async.dataset import Dataset
-from secoda_async.errors import RunError, SpoolError
-from secoda_async.spool import INDEX, make_private, replace_file
+from secoda_async.dataset import Dataset, sums_of
+from secoda_async.errors import DeliveryError, RunError, SpoolError
+from secoda_async.spool import INDEX, make_private, new_run_id, replace_file
 from secoda_async.spool_index import Kind
 
 FORMAT: Final = 1
 _CURRENT: Final = "current.json"
 _HOLDER: Final = "holder.json"
+_DOUBT: Final = "doubt.json"
 
 
 class Target(NamedTuple):
@@ -43,6 +48,8 @@ class Baseline(NamedTuple):
     directory: Path
     run: str
     accepted_at: datetime
+    doubt: str = ""
+    """The run since which the target may hold something else; "": it holds this, as far as is known here."""
 
     @property
     def dataset(self) -> Dataset:
@@ -51,7 +58,7 @@ class Baseline(NamedTuple):
 
 
 class Baselines:
-    """The baseline of one target.
+    """The baseline of one target. All methods block, but `sending`.
 
     Usage: ``with Baselines(state_dir, target).held(run_id) as baselines: ...; baselines.accept(dataset, run_id)``.
     Raises SpoolError where its files cannot be read or written.
@@ -81,7 +88,7 @@ class Baselines:
             yield self
 
     def current(self) -> Baseline | None:
-        """The last accepted sync. Raises SpoolError where it is of another format, or damaged."""
+        """The last accepted sync. Raises SpoolError where it is of another format, or not what was accepted."""
         path = self._directory / _CURRENT
         with self._reported():
             if not path.is_file():
@@ -91,37 +98,80 @@ class Baselines:
                 if told["format"] != FORMAT:
                     raise SpoolError(
                         f"{path} has format {told['format']!r}, and this version reads {FORMAT}; use the version that "
-                        "wrote it, or remove its folder, after which the workspace itself is asked"
+                        "wrote it, or remove it, after which the workspace itself is asked"
                     )
-                run = str(told["run"])
-                found = Baseline(self._directory / _folder(run), run, datetime.fromisoformat(told["accepted_at"]))
-            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
+                folder = self._directory / _folder(str(told["folder"]))
+                files = dict(told["files"])
+                accepted_at = datetime.fromisoformat(told["accepted_at"])
+                found = Baseline(folder, str(told["run"]), accepted_at, self._doubted_by())
+            except (KeyError, TypeError, ValueError) as exc:
                 raise SpoolError(f"{path} is damaged ({exc}); remove it, after which the workspace is asked") from None
-            missing = [file.name for file in found.dataset if not file.is_file()]
-        if missing:
+            changed = [name for name in files if not _is_as_told(folder / _folder(name), files[name])]
+            changed += [file.name for file in found.dataset if file.name not in files]
+        if changed:
             raise SpoolError(
-                f"{found.directory} holds no {' and no '.join(missing)}; remove {path}, after which the workspace "
-                "itself is asked"
+                f"{' and '.join(changed)} in {folder} is not what was accepted, but damaged or edited; remove {path}, "
+                "after which the workspace itself is asked"
             )
         return found
 
-    def accept(self, dataset: Dataset, run: str, *, index: Path | None = None) -> Baseline:
-        """Make these files the last accepted sync, and remove the one before."""
+    def accept(self, dataset: Dataset, run: str, *, index: Path | None = None, is_all: bool = True) -> Baseline:
+        """Make these files the last accepted sync, and remove the one before.
+
+        ``is_all`` says that the target holds nothing else: what the sync lacks was removed.
+        """
         accepted_at = datetime.now(UTC)
-        folder = self._directory / _folder(run)
+        folder = self._directory / new_run_id()  # never that of the one before, which holds until the end
         with self._reported():
-            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
-            for kind in Kind:
-                _link(dataset.file(kind), folder / kind.filename)
+            sources = {kind.filename: dataset.file(kind) for kind in Kind}
             if index is not None:
-                _link(index, folder / INDEX)
-            told = {"format": FORMAT, "run": run, "accepted_at": accepted_at}
+                sources[INDEX] = index
+            for name, source in sources.items():
+                _link(source, folder / name)
+            files = {name: sums_of(folder / name) for name in sources}
+            told = {"format": FORMAT, "run": run, "accepted_at": accepted_at, "folder": folder.name, "files": files}
             replace_file(self._directory / _CURRENT, orjson.dumps(told))
+            if is_all:
+                self._settle()
             for other in self._directory.iterdir():
                 if other.is_dir() and other != folder:
                     shutil.rmtree(other, ignore_errors=True)
-        return Baseline(folder, run, accepted_at)
+        return Baseline(folder, run, accepted_at, self._doubted_by())
+
+    @asynccontextmanager
+    async def sending(self, run: str) -> AsyncIterator[None]:
+        """Around the sending of a sync: what the target holds is in doubt from here on, until `accept`.
+
+        Where a DeliveryError says that surely nothing arrived, it is as certain as before.
+        """
+        with anyio.CancelScope(shield=True):
+            was_certain = await to_thread.run_sync(self._doubt, run)
+        try:
+            yield
+        except DeliveryError as error:
+            if was_certain and not error.ambiguous:
+                with anyio.CancelScope(shield=True), suppress(SpoolError):  # the workspace is asked, which does no harm
+                    await to_thread.run_sync(self._settle)
+            raise
+
+    def _doubt(self, run: str) -> bool:
+        with self._reported():
+            was_certain = not self._doubted_by()
+            replace_file(self._directory / _DOUBT, orjson.dumps({"run": run}))
+        return was_certain
+
+    def _settle(self) -> None:
+        with self._reported():
+            (self._directory / _DOUBT).unlink(missing_ok=True)
+
+    def _doubted_by(self) -> str:
+        try:
+            return str(orjson.loads((self._directory / _DOUBT).read_bytes())["run"])
+        except FileNotFoundError:
+            return ""
+        except (ValueError, KeyError, TypeError):
+            return "that is not known"
 
     def _holder(self) -> str:
         try:
@@ -139,6 +189,10 @@ class Baselines:
                 f"the last accepted sync in {self._directory} cannot be read or written: {exc.strerror or exc}; "
                 "free space, mend the permissions, or choose another place with state_dir or SECODA_ASYNC_STATE"
             ) from exc
+
+
+def _is_as_told(path: Path, sums: Any) -> bool:
+    return path.is_file() and sums_of(path) == sums
 
 
 def _folder(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +42,8 @@ class FoundDataset(NamedTuple):
     """The run that wrote it, and whose sums it fits; None: another program did."""
     scopes: Path | None = None
     """The index that tells which of it belongs to which scope."""
+    lacks: str = ""
+    """What is missing from it by the will of whoever ran it, for a person; "": nothing is."""
 
 
 def open_dataset(directory: Path) -> Dataset:
@@ -48,14 +51,15 @@ def open_dataset(directory: Path) -> Dataset:
     return find_dataset(directory).dataset
 
 
-def find_dataset(directory: Path) -> FoundDataset:
+def find_dataset(directory: Path, *, is_held: bool = False) -> FoundDataset:
     """What a folder holds. It blocks, and reads all of files that have sums to be compared with.
 
+    ``is_held`` says that the caller has the lock of the run's folder, so that no run goes on there.
     Raises ConfigurationError where the folder holds no dataset, and DatasetError where it holds one that is not whole:
     of a run that died, goes on or failed, of another format, or whose files are not what was written.
     """
     if (directory / MANIFEST).is_file():
-        return _find_spool(directory)
+        return _find_spool(directory, is_held=is_held)
     dataset = Dataset(*(directory / kind.filename for kind in Kind))
     for path in dataset:
         if not path.is_file():
@@ -63,29 +67,29 @@ def find_dataset(directory: Path) -> FoundDataset:
     if (directory / RUN_FILE).is_file():
         told = _told(directory / RUN_FILE)
         _compare(dataset, {kind: _at(told, "files", kind.filename) for kind in Kind}, directory / RUN_FILE)
-        return FoundDataset(dataset, str(_at(told, "run")))
+        return FoundDataset(dataset, str(_at(told, "run")), lacks=_text(told, "lacks"))
     return FoundDataset(dataset)
 
 
-def _find_spool(directory: Path) -> FoundDataset:
+def _find_spool(directory: Path, *, is_held: bool) -> FoundDataset:
     path = directory / MANIFEST
     told = _told(path)
     state = _at(told, "state")
     if state not in {State.COMPLETE, State.ACCEPTED}:
-        raise DatasetError(f"the run in {directory} is not complete: {_why(directory, told)}")
+        raise DatasetError(f"the run in {directory} is not complete: {_why(directory, told, is_held=is_held)}")
     folder = directory / str(_at(told, "folder"))
     if folder.resolve().parent not in {directory.resolve(), directory.resolve().parent}:
         raise DatasetError(f"{path} is damaged: its files cannot be in {folder}")
     dataset = Dataset(*(folder / kind.filename for kind in Kind))
     _compare(dataset, {kind: _at(told, "files", kind.value) for kind in Kind}, path)
-    return FoundDataset(dataset, str(_at(told, "run")), folder / INDEX)
+    return FoundDataset(dataset, str(_at(told, "run")), folder / INDEX, _text(told, "lacks"))
 
 
-def _why(directory: Path, told: Mapping[str, Any]) -> str:
+def _why(directory: Path, told: Mapping[str, Any], *, is_held: bool) -> str:
     if told["state"] == State.FAILED:
         return f"it failed ({told.get('error', 'the reason is not known')}); mend that and run it again"
     try:
-        with FileLock(directory / "lock", blocking=False, thread_local=False):
+        with nullcontext() if is_held else FileLock(directory / "lock", blocking=False, thread_local=False):
             torn = "".join(_torn(directory / kind.filename) for kind in Kind)
             return (
                 f"it died while it was extracting{torn}. Run it again; with a journal, --resume {directory.name} "
@@ -128,6 +132,11 @@ def _at(told: object, *names: str) -> Any:
     return told
 
 
+def _text(told: Mapping[str, Any], name: str) -> str:
+    found = told.get(name)
+    return found if isinstance(found, str) else ""
+
+
 def _compare(dataset: Dataset, sums: Mapping[Kind, Any], told_by: Path) -> None:
     for kind in Kind:
         path = dataset.file(kind)
@@ -137,7 +146,7 @@ def _compare(dataset: Dataset, sums: Mapping[Kind, Any], told_by: Path) -> None:
         expected = _at(sums[kind], "bytes")
         if size != expected:
             what = f"{size:,} bytes, and {told_by.name} tells of {expected:,}"
-        elif _digest(path) != _at(sums[kind], "sha256"):
+        elif sums_of(path)["sha256"] != _at(sums[kind], "sha256"):
             what = f"not the content that {told_by.name} tells of"
         else:
             continue
@@ -147,9 +156,12 @@ def _compare(dataset: Dataset, sums: Mapping[Kind, Any], told_by: Path) -> None:
         )
 
 
-def _digest(path: Path) -> str:
+def sums_of(path: Path) -> dict[str, int | str]:
+    """What a file's content is checked against. It blocks, and reads all of it."""
     digest = hashlib.sha256()
+    size = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
-    return digest.hexdigest()
+            size += len(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}

@@ -73,7 +73,9 @@ class Preflight:
         sink, wants_last = self._guarded, self._settings.against == "last"
         if sink is None:
             return None
-        if baseline is not None and wants_last:
+        # What the target may hold besides is not shown by the baseline, and would be removed.
+        is_sure = baseline is not None and not (baseline.doubt and self._removes_absent)
+        if baseline is not None and wants_last and is_sure:
             when = f"{baseline.accepted_at:%Y-%m-%d %H:%M} UTC"
             return _Before(baseline.dataset, f"the last accepted sync, {baseline.run}, of {when}")
         if wants_last and not self._removes_absent:

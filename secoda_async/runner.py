@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -21,7 +21,7 @@ from secoda_async.baselines import Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
 from secoda_async.dataset import Dataset
-from secoda_async.errors import ConfigurationError, DeliveryError, OutputError
+from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, SpoolError
 from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
@@ -33,6 +33,7 @@ from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport, write_report
 from secoda_async.run_journal import RunJournal, resumed
 from secoda_async.settings import Input, Settings
+from secoda_async.shielding import shieldable
 from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
@@ -100,7 +101,7 @@ class Run:
         self._watchdog = Watchdog(self._settings.watchdog, self._waits(), self._warn)
         self._watchdog.start()
         try:
-            await _shieldable(partial(self._extract_and_deliver, extract, sink))
+            await shieldable(partial(self._extract_and_deliver, extract, sink))
         except BaseException as exc:
             error = exc
             raise
@@ -135,10 +136,11 @@ class Run:
             opened.append(sink)
             await self.extraction.run(extract, self._client(), spool, sink)
             await self._finish_journal()
-            await to_thread.run_sync(spool.complete)
+            await to_thread.run_sync(spool.complete, self._lacks())
             await self._check(spool, sink)
             await self._deliver(spool, sink)
-            await to_thread.run_sync(self._accept, spool)
+            with anyio.CancelScope(shield=True):  # or the next run would not know of what was delivered
+                await to_thread.run_sync(self._accept, spool, sink)
         except BaseException as exc:
             try:
                 await self._finish_journal()
@@ -170,10 +172,14 @@ class Run:
     def _dataset(spool: Spool) -> Dataset:
         return Dataset(*(spool.file(kind).path for kind in Kind))
 
-    def _accept(self, spool: Spool) -> None:
-        spool.accept()
-        if self._baselines is not None:
-            self._baselines.accept(self._dataset(spool), self.run_id, index=spool.index)
+    def _accept(self, spool: Spool, sink: Sink) -> None:
+        try:
+            if self._baselines is not None:
+                is_all = not isinstance(sink, GuardedSink) or sink.removes_absent
+                self._baselines.accept(self._dataset(spool), self.run_id, index=spool.index, is_all=is_all)
+            spool.accept()
+        except SpoolError as error:
+            raise SpoolError(f"all of it was delivered, but that could not be noted here: {error}") from error
 
     def describe_waits(self) -> str:
         """What the run waits for now, for a person; called in any thread but the event loop's."""
@@ -282,16 +288,29 @@ class Run:
         baseline = None if self._baselines is None else self._baselines.current()
         return None if baseline is None else StoredScopes.load(baseline.directory)
 
+    def _lacks(self) -> str:
+        """What the records lack by the will of whoever runs it, for whoever delivers them later."""
+        scopes, losses = self.counters.scopes, self.findings.loss_count
+        told = (
+            (losses, "losses were allowed"),
+            (scopes["carried"], "scopes were carried over from an older sync"),
+            (scopes["skipped"], "scopes were skipped"),
+        )
+        return "; ".join(f"{count:,} {what}" for count, what in told if count)
+
     async def _deliver(self, spool: Spool, sink: Sink) -> None:
         self.phase = "deliver"
-        self._delivery = Delivery.UNCERTAIN  # so it stays where this is cancelled in the middle
-        try:
-            await sink.commit(spool)
-        except DeliveryError as error:
-            if not error.ambiguous:
-                self._delivery = Delivery.NOTHING
-            raise
-        self._delivery = Delivery.DELIVERED
+        async with AsyncExitStack() as around:
+            if self._baselines is not None and isinstance(sink, GuardedSink):
+                await around.enter_async_context(self._baselines.sending(self.run_id))
+            self._delivery = Delivery.UNCERTAIN  # so it stays where this is cancelled in the middle
+            try:
+                await sink.commit(spool)
+            except DeliveryError as error:
+                if not error.ambiguous:
+                    self._delivery = Delivery.NOTHING
+                raise
+            self._delivery = Delivery.DELIVERED
 
     async def _abort(self, spool: Spool, sinks: list[Sink], error: BaseException) -> None:
         """Tell the files, and the sink that waits for an end, that the run failed; a failure here hides no error."""
@@ -310,21 +329,4 @@ class Run:
             self.counters.upload,
             self.findings,
             self._redact,
-            self._settings.on_conflict,
         )
-
-
-async def _shieldable(work: Callable[[], Awaitable[None]]) -> None:
-    """Do it in a task of its own: anyio's shields hold there, while a task that asyncio cancels has none."""
-    errors: list[BaseException] = []
-
-    async def body() -> None:
-        try:
-            await work()
-        except BaseException as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
-            errors.append(exc)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(body)
-    if errors:
-        raise errors[0]

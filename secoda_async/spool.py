@@ -166,6 +166,8 @@ class Spool:
         self.state = State.EXTRACTING
         self.distinct: dict[Kind, Path] | None = None
         """Files to upload: what is part of the sync, each record once; None: they have not been made."""
+        self.lacks = ""
+        """What is missing by the will of whoever runs it, for a person."""
         self._started_at = datetime.now(UTC)
         self._has_dead = False
         self._closing = ExitStack()
@@ -222,8 +224,12 @@ class Spool:
         """The index of these files."""
         return self._live.index.path
 
-    def complete(self) -> None:
-        """Say that everything was extracted: the files are on disk before the manifest says so."""
+    def complete(self, lacks: str = "") -> None:
+        """Say that everything was extracted: the files are on disk before the manifest says so.
+
+        ``lacks`` tells a person what is missing from them by the will of whoever runs it.
+        """
+        self.lacks = lacks
         with _reported(self.directory):
             self._files.finish()
             if self._has_dead:
@@ -261,7 +267,8 @@ class Spool:
         self.state = state
         files = {kind.value: self.file(kind).sums() for kind in Kind}
         folder = "." if self._live is self._files else LIVE
-        self._write_manifest({"finished_at": datetime.now(UTC), "folder": folder, "files": files, **more})
+        told = {"finished_at": datetime.now(UTC), "folder": folder, "files": files, "lacks": self.lacks, **more}
+        self._write_manifest(told)
 
     def _write_manifest(self, more: dict[str, Any]) -> None:
         manifest = {

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -31,7 +30,6 @@ from secoda_async.cli.workspace import (
     workspace_sink,
 )
 from secoda_async.counters import Traffic
-from secoda_async.errors import UploadError
 from secoda_async.process import run_in_process
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
@@ -70,11 +68,11 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
 ) -> None:
     """Upload a complete run that was not delivered, or files of others, as one sync. Exit status 0: it was taken."""
     # It imports DuckDB, which no other command needs before it delivers.
-    from secoda_async.resend import resend  # noqa: PLC0415
+    from secoda_async.resend import Resend  # noqa: PLC0415
 
     console = Console(stderr=True)
     redact = Redactor()
-    checks, traffic = Checks(), Traffic()
+    resend: Resend | None = None
     name = ""
     try:
         sink = workspace_sink(
@@ -97,42 +95,30 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
             )
         )
         name = workspace_name(sink)
-        with _progress(traffic, console, quiet=quiet):
-            run_in_process(
-                partial(
-                    resend,
-                    directory,
-                    sink,
-                    settings=settings,
-                    traffic=traffic,
-                    checks=checks,
-                    redact=redact,
-                    dry_run=dry_run,
-                )
-            )
+        resend = Resend(directory, sink, settings=settings, redact=redact, dry_run=dry_run)
+        with _progress(resend.traffic, console, quiet=quiet):
+            run_in_process(resend.execute)
         failure: BaseException | None = None
     except BaseException as error:  # noqa: BLE001 # whatever ends a command is one message
         failure = error
+    checks = Checks() if resend is None else resend.checks
+    delivery = Delivery.NOTHING if resend is None else resend.delivery
     if not quiet or failure is not None:
         if checks.verdict is not None:
             show_verdict(checks.verdict, console)
         if checks.diff is not None:
             show_diff(checks.diff, console)
     if failure is not None:
-        show_error(failure, console, redact, debug=debug, delivery=_delivery(failure, traffic))
+        show_error(failure, console, redact, debug=debug, delivery=delivery)
         raise typer.Exit(exit_status(failure))
     if not quiet:
         said = "would be delivered (--dry-run): " if dry_run else "delivered: "
         console.print(Text.assemble((said, "bold green"), name), soft_wrap=True)
+    if resend is not None and resend.lacks:
+        console.print(Text.assemble(("degraded: ", "bold yellow"), f"in the run, {resend.lacks}"), soft_wrap=True)
+        raise typer.Exit(ExitStatus.DEGRADED)
     if strict and checks.verdict is not None and checks.verdict.breaches:
         raise typer.Exit(ExitStatus.FINDINGS)
-
-
-def _delivery(failure: BaseException, traffic: Traffic) -> Delivery:
-    """What became of the sync, as far as can be said."""
-    if isinstance(failure, UploadError):
-        return Delivery.UNCERTAIN if failure.ambiguous else Delivery.NOTHING
-    return Delivery.UNCERTAIN if traffic.body_sent else Delivery.NOTHING
 
 
 @contextmanager

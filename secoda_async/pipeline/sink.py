@@ -8,7 +8,6 @@ from secoda_async.counters import Traffic
 from secoda_async.dataset import Dataset
 from secoda_async.findings import Findings
 from secoda_async.redact import Redactor
-from secoda_async.settings import OnConflict
 from secoda_async.spool import Batch, Spool
 
 
@@ -22,8 +21,6 @@ class RunInfo(NamedTuple):
     """Counts a sink's own requests."""
     findings: Findings
     redact: Redactor
-    on_conflict: OnConflict = "error"
-    """Which of several records with one id is delivered where they differ."""
 
 
 class Sink(Protocol):

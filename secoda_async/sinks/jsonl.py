@@ -81,7 +81,7 @@ class JSONLSink(SyncSink):
         try:
             for copy, target in copies.items():
                 copy.replace(target)
-            self._write_run(_RUN, {"files": files})
+            self._write_run(_RUN, {"files": files, "lacks": spool.lacks})
             (self._directory / _FAILED).unlink(missing_ok=True)
         except OSError as exc:  # a file may be the new one and another the old: the sums of run.json tell
             raise self._error(exc, ambiguous=True) from exc

@@ -1,0 +1,26 @@
+"""Work whose clean-up is not cut short, whoever cancels it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+async def shieldable(work: Callable[[], Awaitable[None]]) -> None:
+    """Do it in a task of its own: anyio's shields hold there, while a task that asyncio cancels has none.
+
+    Usage: ``await shieldable(self._deliver)``. Raises what ``work`` raises, as itself.
+    """
+    errors: list[BaseException] = []
+
+    async def body() -> None:
+        try:
+            await work()
+        except BaseException as exc:  # noqa: BLE001 # raised below, as itself instead of in a group
+            errors.append(exc)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(body)
+    if errors:
+        raise errors[0]
