@@ -77,7 +77,7 @@ class Intake:
         """Take a resource. The awaitable is ready unless the queue is full."""
         if not isinstance(resource, Resource):
             raise self._refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
-        scope = current_scope.get()
+        scope = current_scope.get() if self._names else None  # most runs have no scopes
         if scope is None or scope.owner is not self:
             awaitable = self._take(self._resources, Kind.RESOURCES, resource)
         else:
@@ -91,7 +91,7 @@ class Intake:
         """Take a lineage. The awaitable is ready unless the queue is full."""
         if not isinstance(lineage, DeclaredLineage):
             raise self._refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
-        scope = current_scope.get()
+        scope = current_scope.get() if self._names else None
         if scope is None or scope.owner is not self:
             awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
         else:
