@@ -39,7 +39,7 @@ class Losses:
     def __init__(self) -> None:
         self.kept: list[Loss] = []
         self.count = 0
-        self._cancelled: list[str] = []
+        self._cancelled: list[Loss] = []
         self._cancelled_count = 0
 
     def lose(self, message: str, *, request: bool = False, error: BaseException | None = None) -> None:
@@ -48,18 +48,18 @@ class Losses:
         if len(self.kept) < _SAMPLES:
             self.kept.append(Loss(message=message, request=request))
 
-    def cancel(self, message: str) -> None:
+    def cancel(self, message: str, *, request: bool) -> None:
         """Count what was cut off, which is a loss where what it belongs to goes on without it."""
         self._cancelled_count += 1
         if len(self._cancelled) < _SAMPLES:
-            self._cancelled.append(message)
+            self._cancelled.append(Loss(message=message, request=request))
 
     def lose_cancelled(self) -> None:
         """It went on: what was cut off is lost. (Where an error ends it, that is the error's mere consequence.)"""
         cancelled, rest = self._cancelled, self._cancelled_count - len(self._cancelled)
         self._cancelled, self._cancelled_count = [], 0
-        for message in cancelled:
-            self.lose(message, request=True)
+        for loss in cancelled:
+            self.lose(loss.message, request=loss.request)
         self.more(rest)
 
     def more(self, losses: int, cancelled: int = 0) -> None:
@@ -97,11 +97,11 @@ class Ledger(Losses):
         self.unabsorbed += error is None or not self._absorbs(error)
 
     @override
-    def cancel(self, message: str) -> None:
+    def cancel(self, message: str, *, request: bool) -> None:
         if not self._is_closed:
-            super().cancel(message)
+            super().cancel(message, request=request)
         elif not self._is_absorbed:
-            self._around.cancel(message)
+            self._around.cancel(message, request=request)
 
     @override
     def more(self, losses: int, cancelled: int = 0) -> None:
@@ -127,8 +127,8 @@ class Ledger(Losses):
         around = self._around
         for loss, error in zip(self.kept, self._errors, strict=True):
             around.lose(loss.message, request=loss.request, error=error)
-        for message in self._cancelled:
-            around.cancel(message)
+        for loss in self._cancelled:
+            around.cancel(loss.message, request=loss.request)
         around.more(self.count - len(self.kept), self._cancelled_count - len(self._cancelled))
 
     @property
@@ -192,9 +192,9 @@ class Findings:
         """
         (ledger or self.ledger or self.run).lose(message, request=request, error=error)
 
-    def cancel(self, message: str) -> None:
-        """Count a request that was cancelled: a loss if the run goes on without it, see `lose_cancelled`."""
-        (self.ledger or self.run).cancel(message)
+    def cancel(self, message: str, *, request: bool = False) -> None:
+        """Count a request or a scope that was cut off: a loss if the run goes on without it, see `lose_cancelled`."""
+        (self.ledger or self.run).cancel(message, request=request)
 
     def lose_cancelled(self) -> None:
         """The run went on: what was cut off is lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
@@ -102,6 +103,7 @@ class OpenScope(AbstractAsyncContextManager[None]):
         self._scope: Scope | None = None
         self._outer: Scope | None = None
         self._ledger: Ledger | None = None
+        self._task: asyncio.Task[object] | None = None
         self._closing = ExitStack()
 
     @override
@@ -111,6 +113,7 @@ class OpenScope(AbstractAsyncContextManager[None]):
         scopes = self._scopes
         self._scope = scopes.intake.open_scope(self._name)
         self._outer = current_scope.get()
+        self._task = asyncio.current_task()
         current_scope.set(self._scope)
         if self._policy is not None:
             self._ledger = self._closing.enter_context(scopes.findings.apart(self._absorbs))
@@ -123,14 +126,15 @@ class OpenScope(AbstractAsyncContextManager[None]):
         assert scope is not None
         current_scope.set(self._outer)
         self._closing.close()
-        if scope.inner:
-            raise self._end_early(scope, error)
-        if error is None:
-            return await self._end_well(scope)
-        if not all(isinstance(leaf, Exception) for leaf in leaves(error)):
-            self._fail(scope, f"the scope {self._name!r} was cut off ({type(error).__name__})", cut_off=True)
+        if error is not None and not all(isinstance(leaf, Exception) for leaf in leaves(error)):
+            told = f"the scope {self._name!r} was cut off ({type(error).__name__}), so what belongs to it is missing"
+            self._fail(scope, told, cut_off=True)
             return False
-        return await self._end_badly(scope, error)
+        if scope.inner:
+            raise self._misused(scope, f"ended before {scope.inner} scopes within it; await what they are in", error)
+        if asyncio.current_task() is not self._task:  # the one that entered it would go on in it
+            raise self._misused(scope, "was left by another task than the one that had entered it", error)
+        return await self._end_well(scope) if error is None else await self._end_badly(scope, error)
 
     async def _end_well(self, scope: Scope) -> bool:
         ledger = self._ledger
@@ -168,21 +172,23 @@ class OpenScope(AbstractAsyncContextManager[None]):
 
     async def _carry(self, scope: Scope, ledger: Ledger, policy: Carry, said: str, error: BaseException | None) -> bool:
         missing = f"the scope {self._name!r} failed ({said}), and "
-        stored: StoredScope | None = None
         try:
             stored = await self._scopes.find(self._name)
-            if stored is None:
-                missing += "no accepted sync holds records of it to carry over"
-            elif (age := time.time() - stored.extracted_at) > policy.max_age:
-                missing += (
-                    f"those of the last accepted sync are {age / 3600:,.1f} hours old, over max_age "
-                    f"({policy.max_age / 3600:,.1f} hours)"
-                )
-                stored = None
-        finally:
-            if stored is None:
-                self._fail(scope, missing)
+        except BaseException as exc:
+            self._fail(
+                scope, f"{missing}nothing was carried over ({self._scopes.redact(str(exc)) or type(exc).__name__})"
+            )
+            raise
         if stored is None:
+            missing += "no accepted sync holds records of it to carry over"
+        elif (age := time.time() - stored.extracted_at) > policy.max_age:
+            missing += (
+                f"those of the last accepted sync are {age / 3600:,.1f} hours old, over max_age "
+                f"({policy.max_age / 3600:,.1f} hours)"
+            )
+            stored = None
+        if stored is None:
+            self._fail(scope, missing)
             raise ScopeError(f"{missing}; mend its cause, or skip it by a policy") from error
         when = f"{datetime.fromtimestamp(stored.extracted_at, UTC):%Y-%m-%d %H:%M} UTC"
         told = f"it failed ({said}); its {stored.records:,} records of {when} were carried over"
@@ -218,8 +224,8 @@ class OpenScope(AbstractAsyncContextManager[None]):
         self._scopes.counters.scopes[how] += 1
         self._scopes.intake.end_scope(scope, outcome)
 
-    def _end_early(self, scope: Scope, error: BaseException | None) -> ScopeError:
-        message = f"the scope {self._name!r} ended before {scope.inner} scopes within it; await what they are in"
+    def _misused(self, scope: Scope, how: str, error: BaseException | None) -> ScopeError:
+        message = f"the scope {self._name!r} {how}"
         self._fail(scope, message)
         found = ScopeError(message)
         found.__cause__ = error

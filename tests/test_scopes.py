@@ -22,6 +22,7 @@ from secoda_async import (
     ScopeError,
     Sink,
     Skip,
+    SpoolError,
     StatusError,
 )
 from secoda_async.report import Status
@@ -426,3 +427,65 @@ async def test_a_streaming_sink_is_given_a_scope_when_it_has_ended_well() -> Non
     lines = b"".join(batch.lines for batch in sink.batches).splitlines()
     assert [orjson.loads(line)["databuilder_id"] for line in lines] == [f"inner.{number}" for number in range(2000)]
     assert held(sink) == [f"inner.{number}" for number in range(2000)]
+
+
+async def test_cancellation_passes_through_a_scope_though_scopes_within_it_are_open() -> None:
+    async def extract(self: Any) -> None:
+        async def inner() -> None:
+            async with self.scope("inner"):
+                inside.set()
+                await anyio.sleep_forever()
+
+        async def outer() -> None:
+            async with asyncio.TaskGroup() as group, self.scope("outer"):
+                group.create_task(inner())
+                await anyio.sleep_forever()
+
+        inside = anyio.Event()
+        task = asyncio.create_task(outer())
+        await inside.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    with pytest.raises(IncompleteRunError, match="the scope 'outer' was cut off") as caught:
+        await run(extract, MemorySink())
+    assert "optional=True" not in str(caught.value), "that is advice for a request"
+
+
+async def test_a_scope_is_left_by_the_task_that_entered_it() -> None:
+    """Else that task's losses would go on to count as those of a scope that was skipped."""
+
+    async def extract(self: Any) -> None:
+        scope = self.scope("s", on_error=Skip(ValueError))
+        await scope.__aenter__()
+
+        async def leave() -> None:
+            error = ValueError("named by the policy")
+            await scope.__aexit__(ValueError, error, None)
+
+        with pytest.raises(ScopeError, match="left by another task"):
+            await asyncio.create_task(leave())
+
+    with pytest.raises(IncompleteRunError, match="left by another task"):
+        await run(extract, MemorySink())
+
+
+async def test_a_scope_that_finds_the_last_sync_damaged_says_so(tmp_path: Path) -> None:
+    async def good(self: Any) -> None:
+        async with self.scope("s"):
+            await self.declare_resource(table("old"))
+
+    async def bad(self: Any) -> None:
+        try:
+            async with self.scope("s", on_error="carry"):
+                raise ValueError("gone")
+        except SpoolError:
+            pass
+
+    await run(good, JSONLSink(tmp_path / "out"))
+    index = baseline(tmp_path) / "index.jsonl"
+    index.write_bytes(index.read_bytes()[:-10])
+    told = r"the scope 's' failed \(ValueError: gone\), and nothing was carried over \(index\.jsonl in .* damaged"
+    with pytest.raises(IncompleteRunError, match=told):
+        await run(bad, JSONLSink(tmp_path / "out"))

@@ -381,7 +381,7 @@ class Client:
 
     def _cut_off(self, request: Request, exc: BaseException, *, optional: bool) -> None:
         if not optional and not self._gave_up():
-            self._findings.cancel(self._redact(f"{request} was cut off ({type(exc).__name__})"))
+            self._findings.cancel(self._redact(f"{request} was cut off ({type(exc).__name__})"), request=True)
 
     def _build(self, method: str, url: str, body: BodySource | bytes | None, given: BodyOptions) -> Request:
         try:
