@@ -12,7 +12,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from secoda_async.errors import ConfigurationError, DatasetError
-from secoda_async.spool import FORMAT, INDEX, MANIFEST, State
+from secoda_async.spool import FORMAT, INDEX, LIVE, MANIFEST, State
 from secoda_async.spool_index import Kind
 
 RUN_FILE: Final = "run.json"
@@ -62,11 +62,14 @@ def find_dataset(directory: Path, *, is_held: bool = False) -> FoundDataset:
         return _find_spool(directory, is_held=is_held)
     dataset = Dataset(*(directory / kind.filename for kind in Kind))
     for path in dataset:
+        if not path.is_file() and (directory / FAILED_FILE).is_file():
+            raise DatasetError(f"{directory} holds no {path.name}, since the run failed: see {FAILED_FILE} there")
         if not path.is_file():
             raise ConfigurationError(f"{directory} holds no {path.name}; give a folder with both JSONL files")
     if (directory / RUN_FILE).is_file():
         told = _told(directory / RUN_FILE)
-        _compare(dataset, {kind: _at(told, "files", kind.filename) for kind in Kind}, directory / RUN_FILE)
+        for kind in Kind:
+            _compare(dataset.file(kind), _at(told, "files", kind.filename), directory / RUN_FILE)
         return FoundDataset(dataset, str(_at(told, "run")), lacks=_text(told, "lacks"))
     return FoundDataset(dataset)
 
@@ -74,14 +77,16 @@ def find_dataset(directory: Path, *, is_held: bool = False) -> FoundDataset:
 def _find_spool(directory: Path, *, is_held: bool) -> FoundDataset:
     path = directory / MANIFEST
     told = _told(path)
-    state = _at(told, "state")
-    if state not in {State.COMPLETE, State.ACCEPTED}:
+    if _at(told, "state") not in (State.COMPLETE, State.ACCEPTED):  # a list has no hash
         raise DatasetError(f"the run in {directory} is not complete: {_why(directory, told, is_held=is_held)}")
-    folder = directory / str(_at(told, "folder"))
-    if folder.resolve().parent not in {directory.resolve(), directory.resolve().parent}:
-        raise DatasetError(f"{path} is damaged: its files cannot be in {folder}")
+    name = str(_at(told, "folder"))
+    if name not in {".", LIVE}:
+        raise DatasetError(f"{path} is damaged: its files cannot be in {name!r}")
+    folder = directory / name
     dataset = Dataset(*(folder / kind.filename for kind in Kind))
-    _compare(dataset, {kind: _at(told, "files", kind.value) for kind in Kind}, path)
+    for kind in Kind:
+        _compare(dataset.file(kind), _at(told, "files", kind.value), path)
+    _compare(folder / INDEX, _at(told, "index"), path)
     return FoundDataset(dataset, str(_at(told, "run")), folder / INDEX, _text(told, "lacks"))
 
 
@@ -137,23 +142,20 @@ def _text(told: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _compare(dataset: Dataset, sums: Mapping[Kind, Any], told_by: Path) -> None:
-    for kind in Kind:
-        path = dataset.file(kind)
-        if not path.is_file():
-            raise DatasetError(f"{path} is missing, which {told_by.name} tells of; run the extraction again")
-        size = path.stat().st_size
-        expected = _at(sums[kind], "bytes")
-        if size != expected:
-            what = f"{size:,} bytes, and {told_by.name} tells of {expected:,}"
-        elif sums_of(path)["sha256"] != _at(sums[kind], "sha256"):
-            what = f"not the content that {told_by.name} tells of"
-        else:
-            continue
-        raise DatasetError(
-            f"{path} has {what}{_torn(path)}: it is damaged or was edited; run the extraction again, or remove "
-            f"{told_by.name} where the files are meant to be as they are"
-        )
+def _compare(path: Path, sums: object, told_by: Path) -> None:
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing, which {told_by.name} tells of; run the extraction again")
+    size = path.stat().st_size
+    expected = _at(sums, "bytes")
+    if size != expected:
+        what = f"{size:,} bytes, and {told_by.name} tells of {expected}"
+    elif sums_of(path)["sha256"] != _at(sums, "sha256"):
+        what = f"not the content that {told_by.name} tells of"
+    else:
+        return
+    # A spool's own files may hold more than its sync, so without its manifest they are none.
+    edited = f", or remove {RUN_FILE} where the files are meant to be as they are" if told_by.name == RUN_FILE else ""
+    raise DatasetError(f"{path} has {what}{_torn(path)}: it is damaged or was edited; run the extraction again{edited}")
 
 
 def sums_of(path: Path) -> dict[str, int | str]:

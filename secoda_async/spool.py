@@ -267,8 +267,8 @@ class Spool:
         self.state = state
         files = {kind.value: self.file(kind).sums() for kind in Kind}
         folder = "." if self._live is self._files else LIVE
-        told = {"finished_at": datetime.now(UTC), "folder": folder, "files": files, "lacks": self.lacks, **more}
-        self._write_manifest(told)
+        told = {"folder": folder, "files": files, "index": self._live.index.finished().sums(), "lacks": self.lacks}
+        self._write_manifest({"finished_at": datetime.now(UTC), **told, **more})
 
     def _write_manifest(self, more: dict[str, Any]) -> None:
         manifest = {

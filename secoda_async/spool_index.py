@@ -112,7 +112,7 @@ def read_index(path: Path) -> Iterator[Range | ScopeEnd]:
                     yield ScopeEnd(**{**row, "outcome": Outcome(row["outcome"])})
                 else:
                     yield Range(**{**row, "kind": Kind(row["kind"])})
-            except (ValueError, TypeError) as exc:
+            except (ValueError, TypeError, LookupError) as exc:
                 raise SpoolError(f"{path}, line {number} is damaged ({exc}); run the extraction again") from None
 
 

@@ -209,6 +209,63 @@ def test_a_manifest_that_cannot_be_understood_is_an_error(tmp_path: Path, told: 
         find_dataset(spool.directory)
 
 
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def places(told: object, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where a JSON object has values, however deep."""
+    if not isinstance(told, dict):
+        return [above]
+    return [above, *(place for name in told for place in places(told[name], (*above, name)))]
+
+
+@settings(max_examples=300)
+@given(data=st.data(), value=values)
+def test_whatever_stands_in_a_manifest_it_is_a_dataset_or_a_clear_error(tmp_path_factory, data, value) -> None:
+    spool = written(tmp_path_factory.mktemp("state"))
+    told = manifest(spool)
+    place = data.draw(st.sampled_from(places(told)))
+    changed = within = {"all of it": told}
+    *above, last = "all of it", *place
+    for name in above:
+        within = within[name]
+    within[last] = value
+    (spool.directory / "manifest.json").write_bytes(orjson.dumps(changed["all of it"]))
+    try:
+        found = find_dataset(spool.directory)
+    except DatasetError:
+        return
+    assert found.dataset.resources.read_bytes() == b'{"a":1}\n{"a":2}\n'
+
+
+def test_an_index_that_was_changed_is_refused(tmp_path: Path) -> None:
+    spool = written(tmp_path)
+    (spool.directory / "index.jsonl").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"index\.jsonl has 0 bytes, and manifest\.json tells of"):
+        find_dataset(spool.directory)
+
+
+@pytest.mark.parametrize("line", [b"[]", b"1", b"{}", b'{"name": 1}', b'{"kind": "resources"}', b'{"kind": 1}', b"{"])
+def test_a_damaged_row_of_an_index_is_an_error_that_names_the_line(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "index.jsonl").write_bytes(line)
+    with pytest.raises(SpoolError, match="line 1 is damaged"):
+        list(read_index(tmp_path / "index.jsonl"))
+
+
+async def test_a_folder_that_only_a_failed_run_wrote_to_says_so(tmp_path: Path) -> None:
+    async def extract(_: Any) -> None:
+        raise ValueError("no answer")
+
+    with pytest.raises(ValueError, match="no answer"):
+        await integration(extract).run(JSONLSink(tmp_path / "out"))
+    with pytest.raises(DatasetError, match=r"since the run failed: see run\.failed\.json"):
+        await to_thread.run_sync(find_dataset, tmp_path / "out")
+
+
 def test_what_a_failed_scope_declared_is_not_part_of_the_dataset(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path, new_run_id())
     spool.append(Batch(1, Kind.RESOURCES, b"1\n", 1), Batch(0, Kind.RESOURCES, b"0\n", 1))

@@ -14,6 +14,7 @@ from anyio import to_thread
 from typing_extensions import override
 
 from secoda_async.baselines import Target
+from secoda_async.dataset import FAILED_FILE, RUN_FILE
 from secoda_async.errors import OutputError
 from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
@@ -21,8 +22,6 @@ from secoda_async.spool import Spool, replace_file
 from secoda_async.spool_index import Kind
 
 FORMAT: Final = 1
-_RUN: Final = "run.json"
-_FAILED: Final = "run.failed.json"
 _PIECE: Final = 2**23
 
 
@@ -72,7 +71,9 @@ class JSONLSink(SyncSink):
     async def abort(self, error: BaseException) -> None:
         reason = self._redact(str(error)) or type(error).__name__
         try:
-            await to_thread.run_sync(self._write_run, _FAILED, {"error": reason, "error_type": type(error).__name__})
+            await to_thread.run_sync(
+                self._write_run, FAILED_FILE, {"error": reason, "error_type": type(error).__name__}
+            )
         except OSError as exc:
             raise self._error(exc) from exc
 
@@ -81,8 +82,8 @@ class JSONLSink(SyncSink):
         try:
             for copy, target in copies.items():
                 copy.replace(target)
-            self._write_run(_RUN, {"files": files, "lacks": spool.lacks})
-            (self._directory / _FAILED).unlink(missing_ok=True)
+            self._write_run(RUN_FILE, {"files": files, "lacks": spool.lacks})
+            (self._directory / FAILED_FILE).unlink(missing_ok=True)
         except OSError as exc:  # a file may be the new one and another the old: the sums of run.json tell
             raise self._error(exc, ambiguous=True) from exc
 
