@@ -41,6 +41,7 @@ SecodaAsyncError
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -243,6 +244,13 @@ class UploadError(DeliveryError):
     def __init__(self, message: str, *, status: int | None = None, ambiguous: bool = False) -> None:
         super().__init__(message, ambiguous=ambiguous)
         self.status = status
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something ended, for a person."""
+    if isinstance(error, asyncio.CancelledError):
+        return "it was cancelled"  # what the error says is for whoever mends an event loop
+    return str(error) or type(error).__name__
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -21,7 +21,7 @@ from secoda_async.baselines import Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
 from secoda_async.dataset import Dataset
-from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, SpoolError
+from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, SpoolError, reason_of
 from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
@@ -113,7 +113,7 @@ class Run:
                 delivery=self._delivery,
                 started_at=started_at,
                 seconds=time.monotonic() - clock,
-                error=None if error is None else self._redact(f"{error}" or type(error).__name__),
+                error=None if error is None else self._redact(reason_of(error)),
                 counters=self.counters,
                 findings=self.findings,
                 checks=self.checks,
@@ -314,7 +314,7 @@ class Run:
 
     async def _abort(self, spool: Spool, sinks: list[Sink], error: BaseException) -> None:
         """Tell the files, and the sink that waits for an end, that the run failed; a failure here hides no error."""
-        reason = self._redact(str(error) or type(error).__name__)
+        reason = self._redact(reason_of(error))
         with anyio.move_on_after(_CLEAN_UP, shield=True):
             for tell in (partial(to_thread.run_sync, spool.fail, reason), *(partial(s.abort, error) for s in sinks)):
                 try:

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from filelock import FileLock
 
-from secoda_async import RateLimit, RetryPolicy
+from secoda_async import JSONLSink, RateLimit, RetryPolicy
 from secoda_async.network.message import Response
 from secoda_async.report import Delivery
 from tests.integrations import MemorySink, StreamSink, integration, table
@@ -287,3 +287,18 @@ async def test_an_error_keeps_what_was_declared_before_it_too(state_dir: Path) -
     with suppress(ValueError):
         await integration(extract).run(MemorySink())
     assert declared(state_dir) == [str(number) for number in range(10)]
+
+
+async def test_what_is_said_of_a_cancelled_run_is_for_a_person(tmp_path: Path, state_dir: Path) -> None:
+    inside = anyio.Event()
+
+    async def extract(_: Any) -> None:
+        inside.set()
+        await anyio.sleep_forever()
+
+    made = integration(extract)
+    async with cancelled(lambda: made.run(JSONLSink(tmp_path / "out")), inside.wait):
+        assert made.report is not None
+        assert made.report.error == "it was cancelled"
+        assert manifest(state_dir)["error"] == "it was cancelled"
+        assert orjson.loads((tmp_path / "out" / "run.failed.json").read_bytes())["error"] == "it was cancelled"

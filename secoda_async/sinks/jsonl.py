@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from secoda_async.baselines import Target
 from secoda_async.dataset import FAILED_FILE, RUN_FILE
-from secoda_async.errors import OutputError
+from secoda_async.errors import OutputError, reason_of
 from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.spool import Spool, replace_file
@@ -69,7 +69,7 @@ class JSONLSink(SyncSink):
 
     @override
     async def abort(self, error: BaseException) -> None:
-        reason = self._redact(str(error)) or type(error).__name__
+        reason = self._redact(reason_of(error))
         try:
             await to_thread.run_sync(
                 self._write_run, FAILED_FILE, {"error": reason, "error_type": type(error).__name__}
