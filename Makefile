@@ -14,7 +14,7 @@ demo: .venv/installed ## The main job: crawl a real Datasette, upload one sync, 
 	@$(BIN)/python -m examples.demo
 
 test: lint .venv-secodadk/installed ## Format check, lint, types, import layers and tests
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -m "not long" -n auto --maxprocesses 4 --dist worksteal
 
 test-long: lint .venv-secodadk/installed ## The same with the tests that take minutes
 	@$(BIN)/python -m pytest
@@ -23,7 +23,7 @@ test-floors: .venv-secodadk/installed ## The tests on the oldest versions that p
 	@$(PYTHON) -m venv --clear .venv-floors
 	@$(PYTHON) tests/floors.py > .venv-floors/constraints.txt
 	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint .venv-floors/constraints.txt
-	@.venv-floors/bin/python -m pytest -m "not long"
+	@.venv-floors/bin/python -m pytest -m "not long" -n auto --maxprocesses 4 --dist worksteal
 
 lint: .venv/installed ## Format check, lint, types and import layers
 	@$(BIN)/ruff format --check .

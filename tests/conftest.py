@@ -11,8 +11,15 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 # No test is about durations: this machine's speed, and hypothesis's own first start, say nothing about the code.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("full"))
+settings.load_profile("full")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the tests are imported, since they ask `examples` then."""
+    if config.option.markexpr == "not long":
+        settings.load_profile("fast")
 
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would every process of a test be.

@@ -18,6 +18,7 @@ from secoda_async.cli.show_diff import show_diff
 from secoda_async.dataset import Dataset
 from secoda_async.diff import EXAMPLES, OTHER_TYPES, Diff, LineageDiff, TypeDiff, diff_datasets
 from secoda_async.errors import DatasetError
+from tests.effort import examples
 
 Record = dict[str, Any]
 
@@ -177,7 +178,7 @@ def _by_id(given_: list[Record], keep: str) -> dict[str, tuple[str, str]]:
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40, fast=12))
 @given(before=records, now=records, keep=st.sampled_from(["first", "last"]))
 def test_a_diff_is_what_two_dictionaries_say(
     tmp_path_factory: pytest.TempPathFactory, before: list[Record], now: list[Record], keep: Literal["first", "last"]

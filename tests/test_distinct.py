@@ -18,6 +18,7 @@ from secoda_async.dataset import Dataset
 from secoda_async.settings import OnConflict
 from secoda_async.testing import FakeWorkspace
 from tests.datasets import edge, internal, query, resource, write_dataset, write_lines
+from tests.effort import examples
 from tests.integrations import integration, table
 from tests.rules.naive import kept_lineage, kept_resources
 
@@ -52,7 +53,7 @@ def names(folder: Path) -> list[str]:
     lineage=st.lists(st.builds(edge, ends | st.just(query("select 1")), ends), max_size=6),
     on_conflict=st.sampled_from(["first", "last"]),
 )
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(50, fast=12))
 def test_what_stays_is_each_different_record_once_and_one_of_each_id(
     records: list[Json], lineage: list[Json], on_conflict: OnConflict, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -84,7 +85,7 @@ async def test_repeats_are_no_conflict_however_they_are_spelt(tmp_path: Path, on
 
 async def test_a_cancelled_run_leaves_no_part_of_a_file_behind(tmp_path: Path) -> None:
     dataset = write_lines(
-        tmp_path, (b'{"entity_type":"table","databuilder_id":"%d"}' % (number % 500) for number in range(400_000))
+        tmp_path, (b'{"entity_type":"table","databuilder_id":"%d"}' % (number % 500) for number in range(100_000))
     )
     seconds = 0.05
     whole = tmp_path / "resources.distinct.jsonl"

@@ -23,6 +23,7 @@ from secoda_async import (
 )
 from secoda_async.models import Record
 from secoda_async.pipeline.encode import describe, encode
+from tests.effort import examples
 from tests.peer import Peer
 
 
@@ -113,7 +114,7 @@ def check_the_same_line(peer: Peer, model: str, fields: dict[str, Any]) -> None:
     assert json.loads(line, object_pairs_hook=list) == json.loads(theirs, object_pairs_hook=list)
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600, fast=200))
 @given(fields=resource_fields)
 @example(fields={"entity_type": "t", "databuilder_id": 'a\nb\r\u2028\x00"\\\U0001f600', "title": "\n"})
 @example(fields={"entity_type": "t", "databuilder_id": "i", "sort_order": 2**63})
@@ -154,7 +155,7 @@ def test_a_resource_is_written_as_secodadk_writes_it(fields: dict[str, Any], pee
     check_the_same_line(peer, "Resource", fields)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300, fast=100))
 @given(fields=lineage_fields)
 def test_a_lineage_is_written_as_secodadk_writes_it(fields: dict[str, Any], peer: Peer) -> None:
     check_the_same_line(peer, "DeclaredLineage", fields)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from secoda_async import Batch, DatasetError, OutputError, Spool
 from secoda_async.dataset import Dataset, find_dataset
+from tests.effort import examples
 from tests.integrations import StreamSink, integration
 from tests.scope_trees import Boom, Model, Player, Step, trees
 
@@ -61,7 +62,7 @@ def complete(runs: Path) -> Dataset | None:
 
 
 @example([("scope", "skip", [("scope", "other", [("scope", "fail", [("fail",)])])])], "nothing", 0)
-@settings(max_examples=200)
+@settings(max_examples=examples(200, fast=60))
 @given(
     tree=trees(),
     how=st.sampled_from(["nothing", "cancel", "write", "commit", "kill"]),

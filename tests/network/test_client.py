@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,14 +27,15 @@ from secoda_async.findings import Findings
 from secoda_async.integration import SecodaIntegration
 from secoda_async.network.auth import BasicAuth, BearerAuth
 from secoda_async.network.client import Client
-from secoda_async.network.message import Response, Transport
+from secoda_async.network.message import Request, Response, Transport
 from secoda_async.redact import MASK, Redactor
 from secoda_async.report import RunReport
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
 from tests.network.fake_transport import FakeTransport
-from tests.network.raw_server import Exchange, RawServer, raw_server
+from tests.network.raw_server import RawServer, raw_server
 from tests.server import serve
+from tests.virtual_time import run_virtually
 
 BASE = "http://api.example/v1"
 
@@ -365,29 +367,28 @@ async def test_requests_and_attempts_are_counted_apart() -> None:
     assert made.traffic.statuses == {503: 2, 200: 1}
 
 
-async def test_a_retry_and_a_redirect_pass_the_rate_limit_again() -> None:
-    async def answer(exchange: Exchange) -> None:
-        arrived.append(asyncio.get_running_loop().time())
-        match exchange.number:
-            case 0:
-                await exchange.reply(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
-            case 1:
-                await exchange.reply(b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n")
-            case _:
-                await exchange.reply()
-
+def test_a_retry_and_a_redirect_pass_the_rate_limit_again() -> None:
     arrived: list[float] = []
-    async with raw_server(answer) as server:
+
+    def answer(request: Request) -> Response:
+        arrived.append(asyncio.get_running_loop().time())
+        match len(arrived):
+            case 1:
+                return Response(request, 500)
+            case 2:
+                return Response(request, 302, headers=CIMultiDictProxy(CIMultiDict(Location="/y")))
+        return Response(request, 200)
+
+    async def scenario() -> str:
         made = Made(
-            None,
-            base_url=server.url,
-            retry=RetryPolicy(backoff=0.001),
-            rate_limits={"127.0.0.1": RateLimit(1, per=0.1)},
+            FakeTransport(answer), retry=RetryPolicy(backoff=0.001), rate_limits={"api.example": RateLimit(1, per=60)}
         )
         async with made.client:
-            assert (await made.request("GET", follow_redirects=True)).url == f"{server.url}/y"
-    assert made.traffic.attempts == 3
-    assert made.traffic.waited > 0.15, "both later attempts waited for their window"
+            return (await made.request("GET", follow_redirects=True)).url
+
+    assert run_virtually(scenario()) == "http://api.example/y"
+    assert len(arrived) == 3
+    assert all(later - earlier >= 60 for earlier, later in itertools.pairwise(arrived))
 
 
 async def test_a_requests_own_time_out_and_retries_reach_the_layers() -> None:

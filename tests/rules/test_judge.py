@@ -16,6 +16,7 @@ from secoda_async.dataset import Dataset
 from secoda_async.rules.judge import judge
 from secoda_async.rules.judge_dataset import judge_dataset, validate_dataset
 from tests.datasets import edge, external, internal, query, resource, write_dataset, write_lines
+from tests.effort import examples
 from tests.rules import naive
 
 ids = st.sampled_from(["", "a", "b", "c", "d", "A", "a "])
@@ -38,7 +39,10 @@ ends = st.one_of(
     given_lineage=st.lists(st.builds(edge, ends, ends), max_size=6),
     on_conflict=st.sampled_from(["error", "first", "last"]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=examples(50, fast=12),
+)
 def test_what_sql_finds_is_what_a_plain_reading_finds(
     tmp_path: Path, given_resources: list[Any], given_lineage: list[Any], on_conflict: Any
 ) -> None:
