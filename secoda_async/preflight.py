@@ -28,6 +28,7 @@ from secoda_async.rules.verdict import Breach, Verdict
 from secoda_async.settings import Settings
 from secoda_async.spool_index import Kind
 from secoda_async.stale_guard import guard, no_preview
+from secoda_async.wording import counted
 
 
 class _Before(NamedTuple):
@@ -82,7 +83,9 @@ class Preflight:
             return None
         survey = await sink.survey(folder)
         if survey.dataset is not None:
-            return _Before(survey.dataset, f"the workspace, which holds {survey.resources:,} resources", ids_only=True)
+            return _Before(
+                survey.dataset, f"the workspace, which holds {counted(survey.resources, 'resource')}", ids_only=True
+            )
         if self._removes_absent and not self._settings.first_sync:
             raise no_preview(survey.why_not)
         nothing = Dataset(*(folder / f"nothing.{kind.filename}" for kind in Kind))
@@ -133,9 +136,8 @@ class Preflight:
 
 def _refusal(errors: Sequence[Breach]) -> str:
     first = errors[0]
-    where = "".join(f" ({one.file}, line {one.line}: {one.id} {one.note})" for one in first.samples[:1])
-    more = f"; {len(errors) - 1} more rules are broken" if len(errors) > 1 else ""
-    return (
-        f"nothing was delivered, since {first.count:,} records break a rule: {first.message}{where}; "
-        f"{first.to_do}{more}"
-    )
+    where = "".join(f", first in {one}" for one in first.samples[:1])
+    broken = f"{counted(first.count, 'record')} {'breaks' if first.count == 1 else 'break'} a rule"
+    others = len(errors) - 1
+    more = f"; {counted(others, 'more rule')} {'is' if others == 1 else 'are'} broken" if others else ""
+    return f"nothing was delivered, since {broken}: {first.message}{where}; {first.to_do}{more}"

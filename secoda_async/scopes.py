@@ -30,6 +30,7 @@ from secoda_async.redact import Redactor
 from secoda_async.settings import Carry, OnError, Skip, as_policy
 from secoda_async.spool_index import Outcome
 from secoda_async.stored_scopes import StoredScope, StoredScopes
+from secoda_async.wording import counted
 from secoda_async.workers import Worker
 
 T = TypeVar("T")
@@ -191,7 +192,7 @@ class OpenScope(AbstractAsyncContextManager[None]):
             self._fail(scope, missing)
             raise ScopeError(f"{missing}; mend its cause, or skip it by a policy") from error
         when = f"{datetime.fromtimestamp(stored.extracted_at, UTC):%Y-%m-%d %H:%M} UTC"
-        told = f"it failed ({said}); its {stored.records:,} records of {when} were carried over"
+        told = f"it failed ({said}); carried over in its place: {counted(stored.records, 'record')} of {when}"
         self._absorb(scope, ledger, "carried", told)
         self._scopes.intake.carry(scope, stored)
         return True

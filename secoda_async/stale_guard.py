@@ -8,6 +8,7 @@ from typing import Final
 from secoda_async.diff import Diff, TypeDiff, shown
 from secoda_async.errors import StaleGuardError
 from secoda_async.settings import Settings, StaleLimits
+from secoda_async.wording import counted
 
 EVERY_TYPE: Final = "*"
 
@@ -49,8 +50,8 @@ def no_preview(why: str) -> StaleGuardError:
 
 
 def _nothing(diff: Diff) -> str:
-    held = f"while {diff.before:,} resources are held, which would all be removed" if diff.before else "at all"
-    return f"nothing was extracted {held}; if that is meant, say --allow-empty (allow_empty=True)"
+    held = f", so all that is held would be removed ({counted(diff.before, 'resource')})" if diff.before else " at all"
+    return f"nothing was extracted{held}; if that is meant, say --allow-empty (allow_empty=True)"
 
 
 def _over(diff: Diff, limits: StaleLimits, allow_stale: Collection[str]) -> Iterator[str]:

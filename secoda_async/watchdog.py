@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from secoda_async.user_code import innermost, running_frames, suspended_frames
+from secoda_async.wording import counted
 
 _LOOK: Final = 5.0  # seconds between two looks at most
 _ANSWERS: Final = 1.0  # seconds within which an event loop that is not blocked has answered
@@ -101,7 +102,7 @@ class Watchdog:
 
     def _tasks(self) -> list[str]:
         places = Counter(innermost(suspended_frames(task.get_coro())) for task in self._waits.tasks())
-        return [f"{count} task{'s' * (count > 1)} at {place}" for place, count in places.most_common() if place]
+        return [f"{counted(count, 'task')} at {place}" for place, count in places.most_common() if place]
 
 
 def _steadily(look: Callable[[], Iterable[str]]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a run came to is said so that a person understands it."""
 
 import io
+import re
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -53,12 +54,33 @@ def test_the_slowest_endpoints_and_the_efficiency_are_shown() -> None:
     text = summary(counters)
     shown = [line.split()[2] for line in text.splitlines() if "slowest" in line]
     assert shown == [f"x.example/{name}/{{id}}:" for name in "bdc"]
-    assert "half within 0.5" in text
+    assert "half within 0.50" in text
     assert "10 requests" in text
-    assert "75%: 2.0 s, where these requests take 1.5 s at least (estimated; bound by chain)" in text
+    assert (
+        "75 %: 2.0 s, where these requests take 1.5 s at least (estimated; bound by requests that follow one another)"
+        in text
+    )
 
 
 def test_a_host_about_which_nothing_was_found_out_is_not_shown() -> None:
     counters = Counters()
     counters.source.paces["a.example:443"] = Pace()
     assert "a.example" not in summary(counters)
+
+
+def test_what_rounds_to_nothing_is_not_shown() -> None:
+    counters = Counters(extraction=0.04)
+    counters.source.longest_chain = 0.04
+    counts = EndpointCounts(statuses={200: 1})
+    counts.latency.add(0.04)
+    counters.source.endpoints = [[("x.example", "GET", "/a", counts)]]
+    text = summary(counters)
+    assert not any(name in text for name in ("waited", "slowest", "efficiency"))
+
+
+def test_one_is_told_as_one() -> None:
+    counters = Counters()
+    counts = EndpointCounts(statuses={200: 1})
+    counts.latency.add(1.5)
+    counters.source.endpoints = [[("x.example", "GET", "/a", counts)]]
+    assert re.search(r"GET x\.example/a: 1\.5\d? s, 1 request$", summary(counters), re.MULTILINE)

@@ -35,7 +35,7 @@ def validate(folder: Path, *options: str) -> tuple[int, str, str]:
 
 def test_nothing_broken_is_status_0(tmp_path: Path) -> None:
     write_bytes(tmp_path, GOOD)
-    assert validate(tmp_path) == (0, "no rule is broken by 1 resources and 0 lineages\n", "")
+    assert validate(tmp_path) == (0, "no rule is broken by 1 resource and 0 lineages\n", "")
 
 
 def test_warnings_are_status_0_and_under_strict_3(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_warnings_are_status_0_and_under_strict_3(tmp_path: Path) -> None:
         "warning unknown-type (1): an entity_type is none that Secoda documents\n"
         "    resources.jsonl:1 v (view)\n"
         "    to do: use one of database, schema, table, column, dashboard_group, dashboard, chart\n"
-        "0 kinds of error, 1 kind of warning in 1 resources and 0 lineages: fit to be delivered\n"
+        "0 kinds of error, 1 kind of warning in 1 resource and 0 lineages: fit to be delivered\n"
     )
     status, output, _ = validate(tmp_path, "--strict")
     assert status == 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -222,7 +224,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         show_error(failure, console, redact, debug=debug, delivery=delivery)
         run_id = integration.report.run if integration.report is not None else ""
         if delivery is not Delivery.DELIVERED:
-            _show_way_on(integration, run_id, failure, console)
+            where = given(integration_id=integration_id, base_url=base_url, state_dir=state_dir)
+            _show_way_on(integration, run_id, failure, console, where if upload else {})
     if unwritten is not None:
         show_error(unwritten, console, redact, debug=debug)
     if failure is not None:
@@ -246,13 +249,22 @@ def _write(report: RunReport | None, path: Path | None) -> OutputError | None:
     return None
 
 
-def _show_way_on(integration: SecodaIntegration, run_id: str, failure: BaseException, console: Console) -> None:
-    """What there is of a run that was not delivered, so that it need not crawl all over again."""
+def _show_way_on(
+    integration: SecodaIntegration, run_id: str, failure: BaseException, console: Console, upload: Mapping[str, object]
+) -> None:
+    """What there is of a run that was not delivered, so that it need not crawl all over again.
+
+    ``upload`` holds the options that say where it was to be uploaded; none where it was not.
+    """
     directory = resolve_state_dir(integration.settings.state_dir) / "runs" / run_id
     if run_id and is_complete(directory):
         if isinstance(failure, RulesError):  # it would be refused again
             return
-        told = f"all was extracted, and is kept for now: secoda-async upload {directory} delivers it without a crawl"
+        told = f"all was extracted, and is kept for now in {directory}"
+        if upload:
+            options = [text for name, value in upload.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+            command = shlex.join(["secoda-async", "upload", str(directory), *options])
+            told = f"all was extracted, and is kept for now; this delivers it without a crawl:\n  {command}"
         console.print(told, highlight=False, soft_wrap=True, markup=False)
     elif keeps_journal(integration.settings, run_id):
         console.print(f"--resume {run_id} continues this run", highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from secoda_async.diff import Diff, Example, TypeDiff, shown
+from secoda_async.wording import counted
 
 
 def show_diff(diff: Diff, console: Console) -> None:
@@ -23,7 +24,7 @@ def _lines(diff: Diff) -> Iterator[Text]:
     if diff.staled:
         fate, style = ("REMOVED", "red") if diff.removes_absent else ("absent, and kept since staling is off", "yellow")
         share = _percent(diff.staled / diff.before)
-        yield Text(f"{fate}: {diff.staled:,} of {diff.before:,} resources ({share})", style=f"bold {style}")
+        yield Text(f"{fate}: {diff.staled:,} of {counted(diff.before, 'resource')} ({share})", style=f"bold {style}")
         for one in diff.types:
             if one.staled:
                 yield Text(
@@ -31,7 +32,7 @@ def _lines(diff: Diff) -> Iterator[Text]:
                 )
                 yield from _examples(one.staled_examples, one.staled)
     else:
-        yield Text(f"nothing is removed of {_count(diff.before, 'resource')}", style="green")
+        yield Text(f"nothing is removed of {counted(diff.before, 'resource')}", style="green")
     yield from _group("added", diff.added, [(one, one.added, one.added_examples) for one in diff.types])
     if diff.changed is None:
         yield Text("changed: not known, since only ids and types of what is held are known", style="bold")
@@ -68,10 +69,6 @@ def _examples(examples: Sequence[Example], count: int) -> Iterator[Text]:
 
 def _name(one: TypeDiff) -> str:
     return shown(one.type) or "(no type)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _percent(share: float) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from secoda_async.rules.verdict import Breach, Sample, Severity, Verdict
+from secoda_async.rules.verdict import Breach, Severity, Verdict
+from secoda_async.wording import counted
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
@@ -15,14 +16,14 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 def show_verdict(verdict: Verdict, console: Console) -> None:
     """Print every breach with its samples, and what it all comes to."""
     show_breaches(verdict.breaches, console)
-    judged = f"{verdict.resources:,} resources and {verdict.lineage:,} lineages"
+    judged = f"{counted(verdict.resources, 'resource')} and {counted(verdict.lineage, 'lineage')}"
     if not verdict.breaches:
         console.print(Text(f"no rule is broken by {judged}", style="bold green"), soft_wrap=True)
         return
     errors, warnings = len(verdict.errors), len(verdict.breaches) - len(verdict.errors)
     console.print(
         Text(
-            f"{_count(errors, 'error')}, {_count(warnings, 'warning')} in {judged}: "
+            f"{counted(errors, 'kind')} of error, {counted(warnings, 'kind')} of warning in {judged}: "
             + ("fit to be delivered" if verdict.passed else "not fit to be delivered"),
             style="bold green" if verdict.passed else "bold red",
         ),
@@ -46,17 +47,7 @@ def _lines(breach: Breach) -> Iterator[Text]:
         f": {breach.message}",
     )
     for sample in breach.samples:
-        yield Text(f"    {_place(sample)}", style="dim")
+        yield Text(f"    {sample}", style="dim")
     if breach.count > len(breach.samples) > 0:
         yield Text(f"    … and {breach.count - len(breach.samples):,} more", style="dim")
     yield Text(f"    to do: {breach.to_do}")
-
-
-def _place(sample: Sample) -> str:
-    id_ = f" {sample.id}" if sample.id else ""
-    note = f" ({sample.note})" if sample.note else ""
-    return f"{sample.file}:{sample.line}{id_}{note}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} kind of {noun}" if number == 1 else f"{number} kinds of {noun}"

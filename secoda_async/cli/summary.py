@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -14,27 +15,31 @@ from secoda_async.cli.show_verdict import show_breaches
 from secoda_async.diff import Diff
 from secoda_async.efficiency import EfficiencyReport
 from secoda_async.report import Delivery, EndpointReport, PaceReport, RunReport, Status, TrafficReport
+from secoda_async.wording import counted
 
 _STYLES = {Status.COMPLETE: "bold green", Status.DEGRADED: "bold yellow", Status.FAILED: "bold red"}
 _FINDINGS = 10  # shown; the rest are counted
 _HOSTS = 5  # whose pace is shown
 _ENDPOINTS = 3  # the slowest
+_WORTH_TELLING = 0.05  # seconds: what rounds to nothing is not shown
 
 
 def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> None:
     """Print counts, traffic, losses and findings of a run."""
     table = Table.grid(padding=(0, 2))
     source = report.source
+    waited = f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"
+    undelivered = report.status is Status.FAILED and report.delivery is Delivery.NOTHING
     rows = [
         ("run", f"{report.run} of {report.integration}, {report.seconds:.1f} s"),
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source)),
-        ("waited", f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"),
+        *([("waited", waited)] if source.waited_seconds >= _WORTH_TELLING else ()),
         *(("slowest", _endpoint_text(one)) for one in _slowest(source)),
-        *([("efficiency", _efficiency_text(report.efficiency))] if report.efficiency.efficiency is not None else ()),
+        *(("efficiency", text) for text in _efficiency_texts(report.efficiency)),
         *(("pace", _pace_text(host, pace)) for host, pace in _changed_paces(source)[:_HOSTS]),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
-        *([("changes", _changes_text(report.diff))] if report.diff is not None else []),
+        *([("changes", _changes_text(report.diff))] if report.diff is not None and not undelivered else []),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
@@ -49,14 +54,14 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
         times = f" ({finding.count:,} times)" if finding.count > 1 else ""
         console.print(Text.assemble(("finding: ", "yellow"), f"{finding.message}{times}"), soft_wrap=True)
     _show_rest(console, "findings", len(report.findings))
-    if report.status is Status.FAILED and report.delivery is Delivery.NOTHING:
+    if undelivered:
         show_breaches(report.breaches, console)
         if report.diff is not None:
             show_diff(report.diff, console)
     else:
         for breach in report.breaches:
             said = f"{breach.rule} ({breach.count:,}): {breach.message}"
-            first = "".join(f"; the first in {s.file}, line {s.line}: {s.id} {s.note}" for s in breach.samples[:1])
+            first = "".join(f"; the first: {sample}" for sample in breach.samples[:1])
             console.print(Text.assemble((f"{breach.severity}: ", "yellow"), said, first), soft_wrap=True)
 
 
@@ -66,23 +71,27 @@ def _changes_text(diff: Diff) -> str:
 
 
 def _slowest(source: TrafficReport) -> list[EndpointReport]:
-    answered = [one for one in source.endpoints if one.latency.max]
+    answered = [one for one in source.endpoints if one.latency.max >= _WORTH_TELLING]
     return sorted(answered, key=lambda one: one.latency.p90, reverse=True)[:_ENDPOINTS]
 
 
 def _endpoint_text(one: EndpointReport) -> str:
-    latency = one.latency
+    latency, where = one.latency, f"{one.method} {one.host}{one.path}"
+    if one.requests == 1:
+        return f"{where}: {latency.max:,.2f} s, 1 request"
     return (
-        f"{one.method} {one.host}{one.path}: half within {latency.p50:,.3f} s, 90 % within {latency.p90:,.3f} s, "
-        f"at most {latency.max:,.3f} s; {one.requests:,} requests"
+        f"{where}: half within {latency.p50:,.2f} s, 90 % within {latency.p90:,.2f} s, at most {latency.max:,.2f} s; "
+        f"{counted(one.requests, 'request')}"
     )
 
 
-def _efficiency_text(report: EfficiencyReport) -> str:
-    return (
-        f"{report.efficiency:.0%}: {report.seconds:,.1f} s, where these requests take {report.least_seconds:,.1f} s "
-        f"at least (estimated; bound by {report.bound})"
-    )
+def _efficiency_texts(report: EfficiencyReport) -> Iterator[str]:
+    if report.efficiency is not None and report.seconds >= _WORTH_TELLING:
+        bound = "requests that follow one another" if report.bound == "chain" else report.bound
+        yield (
+            f"{report.efficiency * 100:.0f} %: {report.seconds:,.1f} s, where these requests take "
+            f"{report.least_seconds:,.1f} s at least (estimated; bound by {bound})"
+        )
 
 
 def _delivery_text(delivery: Delivery, delivered_to: str) -> str:

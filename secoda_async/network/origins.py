@@ -80,7 +80,7 @@ class Origins(Layer):
     def _note_undeclared(self, request: Request) -> None:
         if self._enforced:
             raise OriginError(
-                f"{request} was not sent: it is none of the {len(self._endpoints)} declared endpoints; add "
+                f"{request} was not sent: it is none of the declared endpoints; add "
                 f'"{_as_endpoint(request)}" to endpoints if it is meant',
                 request=request,
             )

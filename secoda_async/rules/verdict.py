@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, computed_field
+from typing_extensions import override
 
 SAMPLES = 5
 """Kept of each breach; the rest are counted."""
@@ -31,6 +32,10 @@ class Sample(BaseModel):
     """The ``databuilder_id`` it is about; empty where there is none."""
     note: str = ""
     """What is wrong with this one."""
+
+    @override
+    def __str__(self) -> str:
+        return " ".join(filter(None, (f"{self.file}:{self.line}", self.id, self.note and f"({self.note})")))
 
 
 class Breach(BaseModel):

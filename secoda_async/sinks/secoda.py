@@ -28,6 +28,7 @@ from secoda_async.sinks.survey import AT_ONCE, survey
 from secoda_async.sinks.workspace_api import WorkspaceApi
 from secoda_async.spool import Spool
 from secoda_async.spool_index import Kind
+from secoda_async.wording import counted
 
 DEFAULT_BASE_URL: Final = REGIONS["us"]
 # 30 calls a minute on PUT, PATCH and POST. Source: Secoda's API documentation, "API helpful information". Of reading
@@ -155,7 +156,7 @@ class SecodaSink(GuardedSink):
         # A key that may not list may be shown nothing, so an empty list says nothing of the id.
         if known and self._integration_id not in known:
             raise UploadError(
-                f"the workspace at {self.base_url} has {len(known):,} integrations, and none with the id "
+                f"the workspace at {self.base_url} has {counted(len(known), 'integration')}, and none with the id "
                 f"{self._integration_id!r}; check the integration id, the base URL (region) and whose API key it is",
                 status=404,
             )

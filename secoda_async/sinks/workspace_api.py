@@ -19,6 +19,7 @@ from secoda_async.redact import Redactor
 from secoda_async.settings import RetryPolicy, Settings, Timeout
 from secoda_async.sinks.answers import readable
 from secoda_async.sinks.multipart import MultipartFiles
+from secoda_async.wording import counted
 
 _ASKING: Final = Timeout()  # an upload's own are far longer
 _NO_PAGE: Final = frozenset({None, "", "None"})  # the documented examples write the end of a listing in both ways
@@ -106,8 +107,8 @@ class WorkspaceApi:
         wait = decide(self._retry, error.request._replace(options=options), error, attempt=attempt).wait
         if wait is None:
             raise UploadError(
-                f"the sync was not taken: the connection ended before all of it was sent, {attempt} times: {error}; "
-                "run again when the network is better"
+                f"the sync was not taken: the connection ended before all of it was sent, "
+                f"{counted(attempt, 'time')}: {error}; run again when the network is better"
             ) from error
         return wait
 

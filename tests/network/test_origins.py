@@ -105,7 +105,7 @@ async def test_an_enforced_endpoint_list_lets_nothing_else_pass() -> None:
         ("GET", "https://user:secret@api.example:8443/tables?key=1", "GET api.example:8443/tables"),
         ("GET", "https://evil.example/tables/7", "GET evil.example/tables/7"),
     ):
-        with pytest.raises(OriginError, match="none of the 2 declared endpoints") as caught:
+        with pytest.raises(OriginError, match="none of the declared endpoints") as caught:
             await origins.send(Request(method, URL(url)))
         assert f'add "{wanted}" to endpoints' in str(caught.value)
     assert len(seen.urls) == 2
