@@ -90,7 +90,7 @@ def test_json_is_the_whole_verdict_and_nothing_else(tmp_path: Path) -> None:
         (GOOD + b'{"entity_type":"\xff"}\n', "resources.jsonl:2 (byte 17 of the line is no UTF-8)"),
         (b"[" + GOOD + b"]", "resources.jsonl:1 (the file is a JSON array; write one object a line"),
         (GOOD[:-2] + b',"entity_type":"x"}\n', "resources.jsonl:1 (the key 'entity_type' comes twice in one object)"),
-        (gzip.compress(GOOD), "resources.jsonl:1 (the file is compressed with gzip; unpack it)"),
+        (gzip.compress(GOOD, mtime=0), "resources.jsonl:1 (the file is compressed with gzip; unpack it)"),
         (
             b'{"entity_type":"t","databuilder_id":7}\n',
             "resources.jsonl:1 (databuilder_id: Input should be a valid string)",
