@@ -14,7 +14,9 @@ import anyio
 import orjson
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
+from secoda_async.cli.app import app
 from secoda_async.testing import FakeWorkspace
 from tests.network.proxy_server import proxy_server
 from tests.processes import started
@@ -278,15 +280,16 @@ async def test_what_is_wrong_with_the_integration_is_one_message(
         (["SOURCE:Tables", *SOMEWHERE, "--ca-file", "nowhere.pem"], ["nowhere.pem", "cannot be read"]),
     ],
 )
-async def test_what_is_wrong_with_the_command_is_one_message_and_exit_status_2(
-    arguments: list[str], says: list[str], source: Path
+def test_what_is_wrong_with_the_command_is_one_message_and_exit_status_2(
+    arguments: list[str], says: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(source.parent)  # undone afterwards, with what the command adds
     arguments = [argument.replace("SOURCE", str(source)) for argument in arguments]
-    status, out, errors = await command("run", *arguments, env={"SECODA_API_KEY": ""})
-    assert (status, out) == (2, "")
+    done = CliRunner().invoke(app, ["run", *arguments], env={"SECODA_API_KEY": ""})
+    assert (done.exit_code, done.stdout) == (2, "")
     for words in says:
-        assert words in one_message(errors)
-    assert "geheim" not in errors
+        assert words in one_message(done.stderr)
+    assert "geheim" not in done.stderr
 
 
 async def test_endpoints_that_are_not_declared_are_refused_only_where_that_is_asked_for(source: Path, url: str) -> None:

@@ -33,6 +33,11 @@ def refused(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> str:
         (["--staling-is-off"], "--staling-is-off belongs to --upload"),
         (["--insecure-http"], "--insecure-http belongs to --upload"),
         (["--base-url", "eu"], "--base-url belongs to --upload"),
+        (["--allow-stale", "table"], "--allow-stale belongs to --upload"),
+        (["--allow-empty"], "--allow-empty belongs to --upload"),
+        (["--stale-limit", "0.5"], "--stale-limit belongs to --upload"),
+        (["--first-sync", "--out", "x"], "--first-sync belongs to --upload"),
+        (["--against", "last"], "--against belongs to --upload"),
     ],
 )
 def test_options_that_cannot_be_used_are_wrong_usage(

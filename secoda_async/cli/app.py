@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -186,7 +186,6 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             staling_is_off=staling_is_off or None,
             batched=batched or None,
         )
-        sink, delivered_to = _sink(out, upload, workspace, network)
         guard = guard_settings(
             allow_stale=allow_stale,
             allow_empty=allow_empty,
@@ -194,6 +193,9 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
             first_sync=first_sync,
             against=against,
         )
+        if not upload:
+            _refuse_without_upload([*workspace, *guard])
+        sink, delivered_to = _sink(out, upload, workspace, network)
         found = load_integration(target)
         credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)
         redact = Redactor.of(credentials, found.inputs)
@@ -282,14 +284,17 @@ def _start(
     return None
 
 
+def _refuse_without_upload(names: Iterable[str]) -> None:
+    for name in names:
+        option = "--stale-limit" if name == "stale_limits" else f"--{name.replace('_', '-')}"
+        raise ConfigurationError(f"{option} belongs to --upload; add that, or leave {option} out")
+
+
 def _sink(out: Path | None, upload: bool, workspace: dict[str, Any], network: dict[str, Any]) -> tuple[Sink, str]:
     """Where the run ends, and how to say so."""
     if upload and out is not None:
         raise ConfigurationError("give --out or --upload, not both")
     if not upload:
-        for name in workspace:
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigurationError(f"{option} belongs to --upload; add that, or leave {option} out")
         return (StdoutSink(), "standard output") if out is None else (JSONLSink(out), str(out))
     if "integration_id" not in workspace:
         raise ConfigurationError("--upload needs --integration-id; Secoda shows it in the integration's URL")
