@@ -58,6 +58,8 @@ def find_dataset(directory: Path, *, is_held: bool = False) -> FoundDataset:
     Raises ConfigurationError where the folder holds no dataset, and DatasetError where it holds one that is not whole:
     of a run that died, goes on or failed, of another format, or whose files are not what was written.
     """
+    if not directory.is_dir():
+        raise ConfigurationError(f"there is no folder {directory}; give one with both JSONL files, or a run's")
     if (directory / MANIFEST).is_file():
         return _find_spool(directory, is_held=is_held)
     dataset = Dataset(*(directory / kind.filename for kind in Kind))

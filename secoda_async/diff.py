@@ -12,6 +12,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from secoda_async.dataset import Dataset
+from secoda_async.printable import printable
 
 if TYPE_CHECKING:  # the engine is imported where something is compared, not where a report is read
     from secoda_async.analysis.engine import Connection
@@ -282,12 +283,12 @@ class _Examples:
                 {"lines": wanted},
             ).fetchall()
             for line, id_, title, parent in rows:
-                self._known[staled, line] = Example(id=shown(id_), title=shown(title), parent=shown(parent))
+                self._known[staled, line] = Example(id=_shown(id_), title=_shown(title), parent=_shown(parent))
 
     def of(self, name: str, what: str) -> tuple[Example, ...]:
         found = self._lines.get((name, what), {})
         return tuple(
-            self._known[what == "staled", line].model_copy(update={"was": None if was is None else shown(was)})
+            self._known[what == "staled", line].model_copy(update={"was": None if was is None else _shown(was)})
             for line, was in found.items()
         )
 
@@ -326,12 +327,8 @@ def _edges(connection: Connection, table: str, lines: list[int]) -> tuple[str, .
         f" from {table} where line in (select unnest($lines)) order by line",  # a name
         {"lines": lines},
     ).fetchall()
-    return tuple(f"{shown(start)} → {shown(end)}" for start, end in rows)
+    return tuple(f"{_shown(start)} → {_shown(end)}" for start, end in rows)
 
 
-def shown(text: str | None) -> str:
-    """A text of the data for a person: clipped, and without what would move a terminal's cursor."""
-    if text is None:
-        return ""
-    cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-    return "".join(character if character.isprintable() else "�" for character in cut)
+def _shown(text: str | None) -> str:
+    return printable(text or "", _LONGEST)

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from secoda_async.dataset import Dataset
 from secoda_async.errors import DatasetError
 from secoda_async.models import DeclaredLineage, Record, Resource
+from secoda_async.printable import printable
 from secoda_async.spool_index import Kind
 
 MAX_LINE: Final = 32 * 2**20
@@ -25,8 +26,8 @@ MAX_LINE: Final = 32 * 2**20
 KEPT_FAULTS: Final = 5  # of one file; the rest are counted
 _PIECE: Final = 2**20  # bytes read at once; a longer line is refused before it is held
 _LOOK: Final = 1000  # lines between two looks at whether the reader was cancelled
+_CLIP: Final = 300  # characters of a reason
 _SHOWN: Final = 3  # fields of one line whose faults are told
-_CLIP: Final = 300
 _MODELS: Final[dict[Kind, type[Record]]] = {Kind.RESOURCES: Resource, Kind.LINEAGE: DeclaredLineage}
 _NO_JSONL: Final = (
     (b"\x1f\x8b", "the file is compressed with gzip; unpack it"),
@@ -128,14 +129,6 @@ def longest_line(path: Path, go_on: Callable[[], None] = lambda: None) -> int:
     return longest
 
 
-def show(text: str, clip: int = _CLIP) -> str:
-    """Text from a file for a person: clipped, and what a terminal would obey is spelt out."""
-    text = text if len(text) <= clip else f"{text[: clip - 3]}..."
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _read(dataset: Dataset, stopped: Callable[[], bool]) -> Reading:
     return Reading(*(_read_file(dataset.file(kind), kind, stopped) for kind in Kind))
 
@@ -204,7 +197,7 @@ def _check(kind: Kind, line: bytes) -> None:
     if kind is not Kind.RESOURCES or not _is_resource(record):
         _MODELS[kind].model_validate(record)
     if (key := _repeated_key(line, record)) is not None:
-        raise _FaultError(f"the key {show(key, 80)!r} comes twice in one object")
+        raise _FaultError(f"the key {printable(key, 80)!r} comes twice in one object")
 
 
 # The fields of the model without the model: a third of the time, for the many lines in which nothing is wrong.
@@ -239,14 +232,14 @@ def _describe(exc: ValueError, line: bytes) -> str:
         told = "; ".join(
             f"{'.'.join(map(str, error['loc'])) or 'the object'}: {error['msg']}" for error in errors[:_SHOWN]
         )
-        return show(told)
+        return printable(told, _CLIP)
     if isinstance(exc, orjson.JSONDecodeError):
         try:
             line.decode()
         except UnicodeDecodeError as fault:
             return f"byte {fault.start + 1} of the line is no UTF-8"
-        return show(f"not JSON: {exc.msg}, at character {exc.pos + 1}")
-    return show(str(exc))
+        return printable(f"not JSON: {exc.msg}, at character {exc.pos + 1}", _CLIP)
+    return printable(str(exc), _CLIP)
 
 
 def _repeated_key(line: bytes, record: dict[str, Any]) -> str | None:

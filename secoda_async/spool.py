@@ -14,7 +14,7 @@ import secrets
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -260,7 +260,11 @@ class Spool:
             self._finish(self.state, delivery_error=error)
 
     def close(self) -> None:
-        """Close the files and let go of the lock. Calling it again does nothing."""
+        """Close the files, remove those of an upload, and let go of the lock. Calling it again does nothing."""
+        for kind, path in (self.distinct or {}).items():
+            if path != self.file(kind).path:
+                with suppress(OSError):  # it goes with the folder
+                    path.unlink()
         self._closing.close()
 
     def _finish(self, state: State, **more: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from secoda_async.diff import Diff, TypeDiff, shown
+from secoda_async.diff import Diff, TypeDiff
 from secoda_async.errors import StaleGuardError
+from secoda_async.printable import printable
 from secoda_async.settings import Settings, StaleLimits
 from secoda_async.wording import counted
 
@@ -76,9 +77,9 @@ def _most(held: int, share: float) -> int:
 def _too_much(one: TypeDiff, most: int, limit: float) -> str:
     name = one.type or EVERY_TYPE  # resources without a type can only be allowed with all others
     return (
-        f"it would remove {one.staled:,} of {one.before:,} resources of type {shown(one.type)!r} "
+        f"it would remove {one.staled:,} of {one.before:,} resources of type {printable(one.type)!r} "
         f"({_percent(one.staled_share)}), where at most {most:,} ({_percent(limit)}) may go; "
-        f"if that is meant, say --allow-stale {shown(name)!r} (allow_stale=[{shown(name)!r}])"
+        f"if that is meant, say --allow-stale {printable(name)!r} (allow_stale=[{printable(name)!r}])"
     )
 
 

@@ -114,7 +114,7 @@ async def test_examples_are_the_first_of_the_file_clipped_and_harmless(tmp_path:
     before = [resource(id_, title="t" * 1000, parent_databuilder_id="[red]p") for id_ in ids]
     [tables] = (await diff_of(tmp_path, before, [])).types
     assert tables.staled == len(ids)
-    assert [one.id for one in tables.staled_examples] == [f"�[2J{n}" for n in range(EXAMPLES)]
+    assert [one.id for one in tables.staled_examples] == [rf"\x1b[2J{n}" for n in range(EXAMPLES)]
     assert all(len(one.title) == 120 for one in tables.staled_examples)
     assert tables.staled_examples[0].parent == "[red]p"
 

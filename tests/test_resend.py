@@ -76,6 +76,15 @@ async def test_an_upload_that_is_cancelled_in_any_moment_leaves_nothing_and_tell
         assert (await to_thread.run_sync(find_dataset, run)).run == run.name
 
 
+async def test_an_uploaded_run_keeps_its_records_once(state_dir: Path) -> None:
+    async with FakeWorkspace(api_key="key") as workspace:
+        id_ = workspace.create_integration("i")
+        await integration(extract).run(SecodaSink(api_key="key", integration_id=id_, base_url=workspace.url))
+        assert len(workspace.resources(id_)) == RECORDS
+    kept = await to_thread.run_sync(lambda: {path.name for path in state_dir.glob("runs/*/*")})
+    assert kept == {"index.jsonl", "lineage.jsonl", "lock", "manifest.json", "report.json", "resources.jsonl"}
+
+
 async def test_a_run_that_goes_on_is_not_uploaded(state_dir: Path) -> None:
     spool = await to_thread.run_sync(Spool.create, state_dir, "run")
     sink = SecodaSink(api_key="key", integration_id="i", base_url="http://127.0.0.1:1")

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from secoda_async.diff import Diff, Example, TypeDiff, shown
+from secoda_async.diff import Diff, Example, TypeDiff
+from secoda_async.printable import printable
 from secoda_async.wording import counted
 
 
@@ -68,7 +69,7 @@ def _examples(examples: Sequence[Example], count: int) -> Iterator[Text]:
 
 
 def _name(one: TypeDiff) -> str:
-    return shown(one.type) or "(no type)"
+    return printable(one.type) or "(no type)"
 
 
 def _percent(share: float) -> str:

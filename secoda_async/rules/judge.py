@@ -14,7 +14,7 @@ from secoda_async.analysis.duplicates import find_dropped
 from secoda_async.analysis.engine import Connection, go_on
 from secoda_async.analysis.pages import read_pages
 from secoda_async.dataset import Dataset
-from secoda_async.reading import show
+from secoda_async.printable import printable
 from secoda_async.rules.cycles import find_cycles
 from secoda_async.rules.table import RULES, Rule
 from secoda_async.rules.verdict import SAMPLES, Breach, Sample
@@ -22,7 +22,7 @@ from secoda_async.settings import OnConflict
 
 LONGEST_SQL: Final = 256 * 2**10
 """Characters of a statement from which it is not judged."""
-_CLIP: Final = 200  # characters of an id in a sample
+_CLIP: Final = 200  # characters of an id, and of a note, in a sample
 _LOOK: Final = 100_000  # lines between two looks at whether it was cancelled
 
 _TABLES: Final = (
@@ -119,7 +119,7 @@ def make_breach(rule: Rule, count: int, samples: Sequence[Sample], *, strict: bo
 
 def make_sample(file: str, line: int, id_: str, note: str) -> Sample:
     """A sample whose texts are fit for a terminal."""
-    return Sample(file=file, line=line, id=show(id_, _CLIP), note=show(note))
+    return Sample(file=file, line=line, id=printable(id_, _CLIP), note=printable(note, _CLIP))
 
 
 def _breach(connection: Connection, rule: Rule, dataset: Dataset, *, strict: bool) -> Breach:

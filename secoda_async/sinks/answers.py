@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 
 from secoda_async.network.message import Response, clip
+from secoda_async.printable import printable
 from secoda_async.redact import CUT, Redactor
 
 _CLIP: Final = 1000  # characters
@@ -59,4 +60,4 @@ def _one_line(text: str) -> str:
     """Clipped, and without what would move a terminal's cursor; a text that is cut ends in `CUT`."""
     line = " ".join(text.split())
     cut = line if len(line) <= _CLIP else line[:_CLIP] + CUT
-    return "".join(character if character.isprintable() else "�" for character in cut)
+    return printable(cut, len(cut))
