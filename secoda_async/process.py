@@ -214,7 +214,8 @@ def _say(make: Callable[[], str]) -> None:
     def write() -> None:
         with suppress(OSError, ValueError):  # closed
             if sys.stderr is not None:
-                sys.stderr.write(f"{make()}\n")
+                start = "\n" if sys.stderr.isatty() else ""  # behind a display, or ^C
+                sys.stderr.write(f"{start}{make()}\n")
                 sys.stderr.flush()
 
     threading.Thread(target=write, name="secoda-async signal", daemon=True).start()

@@ -320,7 +320,8 @@ class Run:
                 try:
                     await tell()
                 except Exception as exc:  # noqa: BLE001 # noted on the error that is raised
-                    error.add_note(f"also: {type(exc).__name__}: {self._redact(str(exc))}")
+                    if str(exc) != str(error):  # a full disk has been told of
+                        error.add_note(f"also: {type(exc).__name__}: {self._redact(str(exc))}")
 
     def _info(self) -> RunInfo:
         return RunInfo(

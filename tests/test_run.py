@@ -342,6 +342,22 @@ async def test_an_error_while_aborting_does_not_hide_the_first() -> None:
     assert raised.value.__notes__ == ["also: OSError: abort failed too"]
 
 
+async def test_an_error_that_aborting_meets_too_is_told_once() -> None:
+    class Full(MemorySink):
+        async def commit(self, spool: Any) -> None:
+            raise OutputError("the disk is full")
+
+        async def abort(self, error: BaseException) -> None:
+            raise OutputError("the disk is full")
+
+    async def extract(self: Any) -> None:
+        await self.declare_resource(table("x"))
+
+    with pytest.raises(OutputError, match="the disk is full") as raised:
+        await integration(extract).run(Full())
+    assert not hasattr(raised.value, "__notes__")
+
+
 async def test_the_same_instance_runs_twice_and_each_run_is_fresh() -> None:
     async def extract(self: Any) -> None:
         await self.declare_resource(table((await self.http_get("/a")).json()["path"]))

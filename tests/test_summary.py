@@ -14,14 +14,14 @@ from secoda_async.findings import Findings
 from secoda_async.report import Delivery, RunReport
 
 
-def summary(counters: Counters) -> str:
+def summary(counters: Counters, error: str | None = None) -> str:
     report = RunReport.of(
         run="r1",
         integration="Tables",
         delivery=Delivery.DELIVERED,
         started_at=datetime.now(UTC),
         seconds=1.0,
-        error=None,
+        error=error,
         counters=counters,
         findings=Findings(),
         checks=Checks(),
@@ -60,6 +60,7 @@ def test_the_slowest_endpoints_and_the_efficiency_are_shown() -> None:
         "75 %: 2.0 s, where these requests take 1.5 s at least (estimated; bound by requests that follow one another)"
         in text
     )
+    assert "efficiency" not in summary(counters, error="it broke off"), "what was asked in vain was not counted"
 
 
 def test_a_host_about_which_nothing_was_found_out_is_not_shown() -> None:

@@ -29,14 +29,15 @@ def show_summary(report: RunReport, console: Console, *, delivered_to: str) -> N
     table = Table.grid(padding=(0, 2))
     source = report.source
     waited = f"{source.waited_seconds:,.1f} s for limits and slots, all requests added up"
-    undelivered = report.status is Status.FAILED and report.delivery is Delivery.NOTHING
+    failed = report.status is Status.FAILED
+    undelivered = failed and report.delivery is Delivery.NOTHING
     rows = [
         ("run", f"{report.run} of {report.integration}, {report.seconds:.1f} s"),
         ("records", records_text(Counter(report.resources), report.lineage)),
         ("requests", _traffic_text(source)),
         *([("waited", waited)] if source.waited_seconds >= _WORTH_TELLING else ()),
         *(("slowest", _endpoint_text(one)) for one in _slowest(source)),
-        *(("efficiency", text) for text in _efficiency_texts(report.efficiency)),
+        *(("efficiency", text) for text in (() if failed else _efficiency_texts(report.efficiency))),
         *(("pace", _pace_text(host, pace)) for host, pace in _changed_paces(source)[:_HOSTS]),
         ("delivered", _delivery_text(report.delivery, delivered_to)),
         *([("changes", _changes_text(report.diff))] if report.diff is not None and not undelivered else []),
@@ -86,7 +87,7 @@ def _endpoint_text(one: EndpointReport) -> str:
 
 
 def _efficiency_texts(report: EfficiencyReport) -> Iterator[str]:
-    if report.efficiency is not None and report.seconds >= _WORTH_TELLING:
+    if report.efficiency is not None and report.seconds >= 1:
         bound = "requests that follow one another" if report.bound == "chain" else report.bound
         yield (
             f"{report.efficiency * 100:.0f} %: {report.seconds:,.1f} s, where these requests take "
