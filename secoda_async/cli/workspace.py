@@ -15,7 +15,7 @@ from secoda_async.sinks.secoda import SecodaSink
 BaseUrl: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="REGION|URL", help=f"The workspace's API: {', '.join(REGIONS)}, or its URL. Default: us. With --upload."
+        metavar="REGION|URL", help=f"The workspace's API: {', '.join(REGIONS)}, or its URL. Default: us."
     ),
 ]
 ApiKeyFile: TypeAlias = Annotated[
