@@ -20,6 +20,7 @@ from secoda_async.errors import DatasetError
 from secoda_async.models import DeclaredLineage, Record, Resource
 from secoda_async.printable import printable
 from secoda_async.spool_index import Kind
+from secoda_async.wording import counted
 
 MAX_LINE: Final = 32 * 2**20
 """Longest line that is taken, in bytes: a file without newlines must not be gathered in memory."""
@@ -81,7 +82,7 @@ class Reading(NamedTuple):
     def require(self) -> None:
         """Raises DatasetError, which names the first line, where any is no record."""
         for fault in self.faults[:1]:
-            more = f" (and {self.fault_count - 1:,} more lines)" if self.fault_count > 1 else ""
+            more = f" (and {counted(self.fault_count - 1, 'more line')})" if self.fault_count > 1 else ""
             raise DatasetError(f"{fault.file}, line {fault.line}: {fault.reason}{more}")
 
 

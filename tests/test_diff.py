@@ -216,6 +216,12 @@ async def test_what_is_removed_is_told_first_by_type_with_share_and_examples(tmp
     assert lines[9:12] == ["added: 1", "  table: 1", "    new"]
 
 
+async def test_a_first_sync_only_adds(tmp_path: Path) -> None:
+    text = shown((await diff_of(tmp_path, [], [resource("t")])).model_copy(update={"changed": None}))
+    assert text.splitlines()[:4] == ["nothing is removed, since no resource is held", "added: 1", "  table: 1", "    t"]
+    assert "changed: 0" in text
+
+
 async def test_where_staling_is_off_nothing_is_called_removed(tmp_path: Path) -> None:
     diff = await diff_of(tmp_path, [resource("t"), resource("u")], [resource("u")])
     text = shown(diff.model_copy(update={"removes_absent": False}))

@@ -32,14 +32,16 @@ def _lines(diff: Diff) -> Iterator[Text]:
                     f"  {_name(one)}: {one.staled:,} of {one.before:,} ({_percent(one.staled_share)})", style=style
                 )
                 yield from _examples(one.staled_examples, one.staled)
-    else:
+    elif diff.before:
         yield Text(f"nothing is removed of {counted(diff.before, 'resource')}", style="green")
+    else:
+        yield Text("nothing is removed, since no resource is held", style="green")
     yield from _group("added", diff.added, [(one, one.added, one.added_examples) for one in diff.types])
-    if diff.changed is None:
+    if diff.changed is None and diff.before:
         yield Text("changed: not known, since only ids and types of what is held are known", style="bold")
     else:
         yield from _group(
-            "changed", diff.changed, [(one, one.changed or 0, one.changed_examples) for one in diff.types]
+            "changed", diff.changed or 0, [(one, one.changed or 0, one.changed_examples) for one in diff.types]
         )
     lineage = diff.lineage
     if lineage.before is None:

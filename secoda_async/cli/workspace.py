@@ -14,9 +14,7 @@ from secoda_async.sinks.secoda import SecodaSink
 
 BaseUrl: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="REGION|URL", help=f"The workspace's API: {', '.join(REGIONS)}, or its URL. Default: us."
-    ),
+    typer.Option(metavar="REGION|URL", help=f"The workspace's API: {', '.join(REGIONS)}, or its URL. Default: us."),
 ]
 ApiKeyFile: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help=f"The API key's file. Default: the variable {API_KEY_VARIABLE}.")
