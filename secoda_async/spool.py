@@ -24,7 +24,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from secoda_async.errors import SpoolError
-from secoda_async.spool_index import Kind, Range, ScopeEnd, read_live_index
+from secoda_async.spool_index import ROOT, Kind, Range, ScopeEnd, read_live_index
 
 FORMAT: Final = 1
 KEPT_RUNS: Final = 3
@@ -170,6 +170,8 @@ class Spool:
         """What is missing by the will of whoever runs it, for a person."""
         self._started_at = datetime.now(UTC)
         self._has_dead = False
+        self._open: set[int] = set()
+        """Scopes of which something is written, and not how they ended."""
         self._closing = ExitStack()
         self._lock = FileLock(directory / "lock", thread_local=False)  # worker threads take turns
 
@@ -196,12 +198,16 @@ class Spool:
 
     def append(self, *batches: Batch) -> list[Range]:
         """Write batches, then their rows in the index, which are returned."""
+        self._open.update(batch.scope for batch in batches if batch.scope != ROOT)
         with _reported(self.directory):
             return self._files.append(batches)
 
     def end_scope(self, end: ScopeEnd) -> None:
         """Say how a scope ended; after its batches, and before the end of the scope that holds it."""
         self._has_dead |= not end.outcome.counts
+        self._open.discard(end.scope)
+        if end.parent != ROOT:
+            self._open.add(end.parent)
         with _reported(self.directory):
             self._files.end_scope(end)
 
@@ -232,7 +238,7 @@ class Spool:
         self.lacks = lacks
         with _reported(self.directory):
             self._files.finish()
-            if self._has_dead:
+            if self._has_dead or self._open:
                 self._write_live()
             self._finish(State.COMPLETE)
 

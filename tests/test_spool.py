@@ -284,6 +284,15 @@ def test_what_a_failed_scope_declared_is_not_part_of_the_dataset(tmp_path: Path)
             assert read_range(found.dataset.resources.parent, row) == f"{row.scope}\n".encode()
 
 
+def test_what_a_scope_without_an_end_declared_is_not_part_of_the_dataset(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, new_run_id())
+    spool.append(Batch(0, Kind.RESOURCES, b"0\n", 1), Batch(2, Kind.RESOURCES, b"2\n", 1))
+    spool.end_scope(ScopeEnd(2, 1, "inner", Outcome.LIVE, 0.0))  # in scope 1, of which nothing else is known
+    spool.complete()
+    spool.close()
+    assert find_dataset(spool.directory).dataset.resources.read_bytes() == b"0\n"
+
+
 def test_a_plain_folder_is_a_dataset_and_one_without_both_files_is_none(tmp_path: Path) -> None:
     (tmp_path / "resources.jsonl").touch()
     with pytest.raises(ConfigurationError, match=r"holds no lineage\.jsonl"):
