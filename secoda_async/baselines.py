@@ -31,6 +31,8 @@ FORMAT: Final = 1
 _CURRENT: Final = "current.json"
 _HOLDER: Final = "holder.json"
 _DOUBT: Final = "doubt.json"
+WORK: Final = "work-"
+"""What a folder for work on the way begins with, in that of a target."""
 
 
 class Target(NamedTuple):
@@ -67,15 +69,16 @@ class Baselines:
     def __init__(self, state_dir: Path, target: Target) -> None:
         self._target = target
         self._state_dir = state_dir
-        self._directory = state_dir / "baselines" / _folder(target.host) / _folder(target.name)
+        self.directory: Final = state_dir / "baselines" / _folder(target.host) / _folder(target.name)
+        """Of the target."""
 
     @contextmanager
     def held(self, run: str) -> Iterator[Baselines]:
         """Hold the target for one run. Raises RunError where another one holds it."""
         with ExitStack() as closing:
             with self._reported():
-                make_private(self._state_dir, self._directory)
-                lock = FileLock(self._directory / "lock", thread_local=False)
+                make_private(self._state_dir, self.directory)
+                lock = FileLock(self.directory / "lock", thread_local=False)
                 try:
                     closing.enter_context(lock.acquire(blocking=False))
                 except Timeout:
@@ -84,12 +87,14 @@ class Baselines:
                         "would remove what the other brings, so wait for its end"
                     ) from None
                 holder = {"run": run, "process": os.getpid()}
-                replace_file(self._directory / _HOLDER, orjson.dumps(holder))
+                replace_file(self.directory / _HOLDER, orjson.dumps(holder))
+                for left in self.directory.glob(f"{WORK}*"):  # by a process that was killed
+                    shutil.rmtree(left, ignore_errors=True)
             yield self
 
     def current(self) -> Baseline | None:
         """The last accepted sync. Raises SpoolError where it is of another format, or not what was accepted."""
-        path = self._directory / _CURRENT
+        path = self.directory / _CURRENT
         with self._reported():
             if not path.is_file():
                 return None
@@ -100,7 +105,7 @@ class Baselines:
                         f"{path} has format {told['format']!r}, and this version reads {FORMAT}; use the version that "
                         "wrote it, or remove it, after which the workspace itself is asked"
                     )
-                folder = self._directory / _folder(str(told["folder"]))
+                folder = self.directory / _folder(str(told["folder"]))
                 files = dict(told["files"])
                 accepted_at = datetime.fromisoformat(told["accepted_at"])
                 found = Baseline(folder, str(told["run"]), accepted_at, self._doubted_by())
@@ -121,7 +126,7 @@ class Baselines:
         ``is_all`` says that the target holds nothing else: what the sync lacks was removed.
         """
         accepted_at = datetime.now(UTC)
-        folder = self._directory / new_run_id()  # never that of the one before, which holds until the end
+        folder = self.directory / new_run_id()  # never that of the one before, which holds until the end
         with self._reported():
             folder.mkdir(mode=0o700)
             sources = {kind.filename: dataset.file(kind) for kind in Kind}
@@ -131,11 +136,11 @@ class Baselines:
                 _link(source, folder / name)
             files = {name: sums_of(folder / name) for name in sources}
             told = {"format": FORMAT, "run": run, "accepted_at": accepted_at, "folder": folder.name, "files": files}
-            replace_file(self._directory / _CURRENT, orjson.dumps(told))
+            replace_file(self.directory / _CURRENT, orjson.dumps(told))
             if is_all:
                 self._settle()
-            for other in self._directory.iterdir():
-                if other.is_dir() and other != folder:
+            for other in self.directory.iterdir():
+                if other.is_dir() and other != folder and not other.name.startswith(WORK):
                     shutil.rmtree(other, ignore_errors=True)
         return Baseline(folder, run, accepted_at, self._doubted_by())
 
@@ -158,16 +163,16 @@ class Baselines:
     def _doubt(self, run: str) -> bool:
         with self._reported():
             was_certain = not self._doubted_by()
-            replace_file(self._directory / _DOUBT, orjson.dumps({"run": run}))
+            replace_file(self.directory / _DOUBT, orjson.dumps({"run": run}))
         return was_certain
 
     def _settle(self) -> None:
         with self._reported():
-            (self._directory / _DOUBT).unlink(missing_ok=True)
+            (self.directory / _DOUBT).unlink(missing_ok=True)
 
     def _doubted_by(self) -> str:
         try:
-            return str(orjson.loads((self._directory / _DOUBT).read_bytes())["run"])
+            return str(orjson.loads((self.directory / _DOUBT).read_bytes())["run"])
         except FileNotFoundError:
             return ""
         except (ValueError, KeyError, TypeError):
@@ -175,7 +180,7 @@ class Baselines:
 
     def _holder(self) -> str:
         try:
-            told = orjson.loads((self._directory / _HOLDER).read_bytes())
+            told = orjson.loads((self.directory / _HOLDER).read_bytes())
             return f"the run {told['run']} (process {told['process']})"
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             return "another run"
@@ -186,7 +191,7 @@ class Baselines:
             yield
         except OSError as exc:
             raise SpoolError(
-                f"the last accepted sync in {self._directory} cannot be read or written: {exc.strerror or exc}; "
+                f"the last accepted sync in {self.directory} cannot be read or written: {exc.strerror or exc}; "
                 "free space, mend the permissions, or choose another place with state_dir or SECODA_ASYNC_STATE"
             ) from exc
 

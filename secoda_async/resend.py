@@ -14,7 +14,7 @@ from anyio import to_thread
 from filelock import FileLock, Timeout
 
 from secoda_async.analysis.folder import temporary_folder
-from secoda_async.baselines import Baselines
+from secoda_async.baselines import WORK, Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Traffic
 from secoda_async.dataset import Dataset, FoundDataset, find_dataset
@@ -55,8 +55,7 @@ class Resend:
         self._redact = redact
         self._dry_run = dry_run
         self._run = new_run_id()
-        self._state_dir = resolve_state_dir(settings.state_dir)
-        self._baselines = Baselines(self._state_dir, sink.target())
+        self._baselines = Baselines(resolve_state_dir(settings.state_dir), sink.target())
 
     async def execute(self) -> None:
         """Raises ConfigurationError and DatasetError where the folder holds no whole dataset, RunError where a run
@@ -71,7 +70,7 @@ class Resend:
             found = await to_thread.run_sync(self._find, abandon_on_cancel=True)
             self.lacks = found.lacks
             await self._sink.open(RunInfo(self._run, _FILES, self.traffic, Findings(), self._redact))
-            async with temporary_folder(self._state_dir, "upload-") as work:
+            async with temporary_folder(self._baselines.directory, WORK) as work:
                 await self._check_and_send(found, work)
         finally:
             with anyio.CancelScope(shield=True):

@@ -1,11 +1,15 @@
 """A folder is delivered whole or not at all, and what is said of it is true, in whatever moment it is cut off."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
 from typing import Any
 
+import anyio
+import orjson
 import pytest
+from aiohttp import web
 from anyio import to_thread
 from filelock import FileLock
 
@@ -17,6 +21,10 @@ from secoda_async.resend import Resend
 from secoda_async.spool import Spool
 from secoda_async.testing import FakeWorkspace
 from tests.integrations import MemorySink, edge, integration, table
+from tests.processes import started
+from tests.server import serve
+from tests.test_cli import COMMAND
+from tests.test_delivery import tables
 
 RECORDS = 200
 
@@ -36,7 +44,7 @@ async def complete_run(state_dir: Path) -> Path:
 
 def left_behind(state_dir: Path) -> list[str]:
     """Folders and files of work on the way, open files, and locks that somebody still holds."""
-    found = [str(path) for path in state_dir.rglob("*") if path.name.startswith(("preflight-", "upload-", "."))]
+    found = [str(path) for path in state_dir.rglob("*") if path.name.startswith(("preflight-", "work-", "."))]
     opened = Path("/proc/self/fd")  # Linux has it
     found += [path for path in map(_opened, opened.glob("*")) if path.startswith(str(state_dir))]
     for lock in state_dir.rglob("lock"):
@@ -74,6 +82,31 @@ async def test_an_upload_that_is_cancelled_in_any_moment_leaves_nothing_and_tell
         assert task.cancelled() or task.exception() is None
         assert await to_thread.run_sync(left_behind, state_dir) == []
         assert (await to_thread.run_sync(find_dataset, run)).run == run.name
+
+
+async def test_what_an_upload_that_was_killed_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    received = anyio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            received.set()
+            await anyio.sleep_forever()
+        return web.json_response({"results": [], "links": {"next": None}, "count": 0})
+
+    lines = b"".join(orjson.dumps(one) + b"\n" for one in tables(100))
+    await anyio.Path(tmp_path / "resources.jsonl").write_bytes(lines)
+    await anyio.Path(tmp_path / "lineage.jsonl").touch()
+    environment = {**os.environ, "SECODA_API_KEY": "key"}
+    async with serve(hang) as url:
+        command = [COMMAND, "upload", tmp_path, "--integration-id", "i", "--base-url", url]
+        with started(command, env=environment) as process:
+            await received.wait()
+            process.kill()
+        [folder] = await to_thread.run_sync(lambda: [*tmp_path.glob("state/baselines/*/*")])
+        assert len(await to_thread.run_sync(lambda: [*folder.glob("work-*")])) == 1
+        with started([*command, "--dry-run"], env=environment) as process:
+            assert await to_thread.run_sync(process.wait) == 0
+        assert await to_thread.run_sync(lambda: [*folder.glob("work-*")]) == []
 
 
 async def test_an_uploaded_run_keeps_its_records_once(state_dir: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from secoda_async.cli.options import given
 from secoda_async.errors import ConfigurationError
 from secoda_async.settings import StaleLimits
 
@@ -46,14 +47,13 @@ def guard_settings(
     against: Literal["last", "workspace"] | None,
 ) -> dict[str, Any]:
     """The settings that were given. Raises ConfigurationError where a limit is none."""
-    given = {
-        "allow_stale": allow_stale or None,
-        "allow_empty": allow_empty or None,
-        "stale_limits": _limits(stale_limit) if stale_limit else None,
-        "first_sync": first_sync or None,
-        "against": against,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    return given(
+        allow_stale=allow_stale or None,
+        allow_empty=allow_empty or None,
+        stale_limits=_limits(stale_limit) if stale_limit else None,
+        first_sync=first_sync or None,
+        against=against,
+    )
 
 
 def _limits(texts: Iterable[str]) -> StaleLimits:
