@@ -32,7 +32,7 @@ Strict: TypeAlias = Annotated[
     ),
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
-Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log every step.")]
+Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and with run log every retry.")]
 
 
 def given(**values: object) -> dict[str, Any]:
