@@ -31,6 +31,7 @@ FORMAT: Final = 1
 _CURRENT: Final = "current.json"
 _HOLDER: Final = "holder.json"
 _DOUBT: Final = "doubt.json"
+_UNKNOWN: Final = "that is not known"
 WORK: Final = "work-"
 """What a folder for work on the way begins with, in that of a target."""
 
@@ -172,11 +173,11 @@ class Baselines:
 
     def _doubted_by(self) -> str:
         try:
-            return str(orjson.loads((self.directory / _DOUBT).read_bytes())["run"])
+            return str(orjson.loads((self.directory / _DOUBT).read_bytes())["run"]) or _UNKNOWN
         except FileNotFoundError:
             return ""
         except (ValueError, KeyError, TypeError):
-            return "that is not known"
+            return _UNKNOWN
 
     def _holder(self) -> str:
         try:
