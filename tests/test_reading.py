@@ -14,6 +14,7 @@ from secoda_async import DatasetError, DeclaredLineage, InternalResource, Kind, 
 from secoda_async.pipeline.encode import encode
 from secoda_async.reading import MAX_LINE, find_fault, read_dataset
 from tests.datasets import edge, internal, resource, write_bytes, write_dataset, write_lines
+from tests.effort import examples
 
 GOOD = b'{"entity_type":"table","databuilder_id":"a"}'
 EDGE = b'{"from_identifier":{"type":"internal_resource","databuilder_id":"a"},"to_identifier":{"type":"%b"%b}}'
@@ -214,7 +215,7 @@ values = st.one_of(
     record=st.dictionaries(st.sampled_from(["unknown", *Resource.model_fields]), values, max_size=6),
     whole=st.booleans(),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(500, fast=150))
 def test_a_line_is_taken_exactly_where_the_model_takes_it(
     tmp_path: Path, record: dict[str, object], whole: bool
 ) -> None:
