@@ -101,8 +101,13 @@ class Watchdog:
             yield from _shown(_steadily(lines))
 
     def _tasks(self) -> list[str]:
-        places = Counter(innermost(suspended_frames(task.get_coro())) for task in self._waits.tasks())
+        places = Counter(self._place(task.get_coro()) for task in self._waits.tasks())
         return [f"{counted(count, 'task')} at {place}" for place, count in places.most_common() if place]
+
+    def _place(self, awaited: object) -> str:
+        if getattr(awaited, "cr_running", False):  # it shows nothing of what it awaits, and has the loop's thread
+            return innermost(running_frames(sys._current_frames().get(self._thread)))
+        return innermost(suspended_frames(awaited))
 
 
 def _steadily(look: Callable[[], Iterable[str]]) -> list[str]:
