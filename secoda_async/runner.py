@@ -123,7 +123,7 @@ class Run:
             )
             if self._directory is not None:
                 with contextlib.suppress(OutputError):  # it is returned as well
-                    await to_thread.run_sync(write_report, self.report, self._directory / REPORT)
+                    await shieldable(partial(to_thread.run_sync, write_report, self.report, self._directory / REPORT))
         return self.report
 
     async def _extract_and_deliver(self, extract: Callable[[], Awaitable[None]], sink: Sink) -> None:
