@@ -9,12 +9,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, rules, scopes
-from benchmarks.harness import ROOT, BenchmarkError
+from benchmarks.harness import ROOT, BenchmarkError, Report
 
-_NAMES = ("crawl", "overhead", "chain", "journal", "limits", "memory", "scopes", "diff", "rules")
+_BENCHMARKS: dict[str, Callable[[], Report]] = {
+    "overhead": overhead.main,
+    "chain": chain.main,
+    "journal": journal.main,
+    "limits": limits.main,
+    "memory": memory.main,
+    "scopes": scopes.main,
+    "diff": diff.main,
+    "rules": rules.main,
+}
+_NAMES = ("crawl", *_BENCHMARKS)
 
 
 def main() -> int:
@@ -39,22 +50,9 @@ def main() -> int:
                     "or name a Python that has secodadk with --secodadk-python or SECODADK_PYTHON"
                 )
             broken += crawl.main(arguments.secodadk_python.absolute()).broken
-        if "overhead" in names:
-            broken += overhead.main().broken
-        if "chain" in names:
-            broken += chain.main().broken
-        if "journal" in names:
-            broken += journal.main().broken
-        if "limits" in names:
-            broken += limits.main().broken
-        if "memory" in names:
-            broken += memory.main().broken
-        if "scopes" in names:
-            broken += scopes.main().broken
-        if "diff" in names:
-            broken += diff.main().broken
-        if "rules" in names:
-            broken += rules.main().broken
+        for name, benchmark in _BENCHMARKS.items():
+            if name in names:
+                broken += benchmark().broken
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 2
