@@ -8,8 +8,8 @@ from secoda_async.rules.verdict import Severity
 _HEAD = """\
 # Rules
 
-`secoda-async validate DIR` judges the records of one sync by these rules. `python -m secoda_async.rules` prints this
-page.
+Every upload, and `secoda-async validate DIR`, judges the records of one sync by these rules. `python -m
+secoda_async.rules` prints this page.
 An *error* stops a delivery. A *warning* is said, and under `--strict` it is an error too, where the table does not say
 otherwise. Judged is what an upload would hold: repeats of a record count once, and of records that share an id and
 differ only what `on_conflict` keeps.
