@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
 
 import anyio
+from anyio import AsyncFile
 
 
 async def shieldable(work: Callable[[], Awaitable[None]]) -> None:
@@ -24,3 +28,14 @@ async def shieldable(work: Callable[[], Awaitable[None]]) -> None:
         group.start_soon(body)
     if errors:
         raise errors[0]
+
+
+@asynccontextmanager
+async def opened(path: Path, mode: Literal["rb", "wb"]) -> AsyncIterator[AsyncFile[bytes]]:
+    """An open file, which is closed although its task is cancelled: ``async with opened(path, "wb") as file``."""
+    file = await anyio.open_file(path, mode)
+    try:
+        yield file
+    finally:
+        with anyio.CancelScope(shield=True):
+            await file.aclose()

@@ -18,6 +18,7 @@ from secoda_async.dataset import FAILED_FILE, RUN_FILE
 from secoda_async.errors import OutputError, reason_of
 from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
+from secoda_async.shielding import opened
 from secoda_async.spool import Spool, replace_file
 from secoda_async.spool_index import Kind
 
@@ -110,7 +111,7 @@ class JSONLSink(SyncSink):
 
 async def _copy(source: Path, target: Path) -> None:
     """In pieces, so that a cancelled run does not wait for gigabytes."""
-    async with await anyio.open_file(source, "rb") as reader, await anyio.open_file(target, "wb") as writer:
+    async with opened(source, "rb") as reader, opened(target, "wb") as writer:
         while piece := await reader.read(_PIECE):
             await writer.write(piece)
         await writer.flush()

@@ -21,6 +21,7 @@ from secoda_async.dataset import Dataset
 from secoda_async.errors import SpoolError, UploadError
 from secoda_async.models import EntityType
 from secoda_async.pipeline.sink import Survey
+from secoda_async.shielding import opened
 from secoda_async.sinks.workspace_api import WorkspaceApi
 from secoda_async.spool_index import Kind
 
@@ -64,7 +65,7 @@ async def survey(
     try:
         await folder.mkdir(exist_ok=True)
         await anyio.Path(found.lineage).write_bytes(b"")
-        async with await anyio.open_file(found.resources, "wb") as file:
+        async with opened(found.resources, "wb") as file:
             held = await _Surveyor(api, catalog, integration_id, file, cap=cap, most_queries=most_queries).run()
     except OSError as exc:
         raise SpoolError(f"what the workspace holds cannot be kept in {work}: {exc.strerror or exc}") from exc
