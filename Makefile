@@ -5,7 +5,7 @@ BIN := .venv/bin
 SECODADK := .venv-secodadk/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-floors lint bench clean
+.PHONY: help demo test test-long test-floors lint bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ lint: .venv/installed ## Format check, lint, types and import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed .venv-secodadk/installed ## Throughput and memory, beside secodadk
-	@$(BIN)/python -m benchmarks --secodadk-python $(SECODADK)
+bench: .venv/installed .venv-secodadk/installed ## Throughput and memory, beside secodadk: about 10 minutes
+	@$(BIN)/python -m benchmarks
+
+bench-full: .venv/installed .venv-secodadk/installed ## The same at full size: up to an hour
+	@$(BIN)/python -m benchmarks --full
 
 clean: ## Remove the environments and what was built
 	@rm -rf .venv .venv-secodadk .venv-floors .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,21 +1,19 @@
-"""Runs the benchmarks: ``python -m benchmarks [crawl] [overhead] [chain] [journal] [limits] [memory] [scopes] [diff]
-[rules]``.
+"""Runs the benchmarks: ``python -m benchmarks [--full] [NAME ...]``; ``--help`` tells the names.
 
-Ends with 1 where a promise was broken, and with 2 where a benchmark could not run.
+Ends with a table of all goals; with 1 where a promise was broken, and with 2 where a benchmark could not run.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, rules, scopes
-from benchmarks.harness import ROOT, BenchmarkError, Report
+from benchmarks.harness import BenchmarkError, Report, conclude
 
-_BENCHMARKS: dict[str, Callable[[], Report]] = {
+_BENCHMARKS: dict[str, Callable[..., Report]] = {
+    "crawl": crawl.main,
     "overhead": overhead.main,
     "chain": chain.main,
     "journal": journal.main,
@@ -25,40 +23,26 @@ _BENCHMARKS: dict[str, Callable[[], Report]] = {
     "diff": diff.main,
     "rules": rules.main,
 }
-_NAMES = ("crawl", *_BENCHMARKS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure time and memory.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(_NAMES)}; default: all")
-    parser.add_argument(
-        "--secodadk-python",
-        type=Path,
-        default=Path(os.environ.get("SECODADK_PYTHON") or ROOT / ".venv-secodadk" / "bin" / "python"),
-        help="a Python that has secodadk (SECODADK_PYTHON; default: %(default)s)",
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(_BENCHMARKS)}; default: all")
+    parser.add_argument("--full", action="store_true", help="every row at its full size: up to an hour, not minutes")
     arguments = parser.parse_args()
-    names = arguments.names or _NAMES
-    if unknown := set(names) - set(_NAMES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}")
-    broken: list[str] = []
+    names = arguments.names or list(_BENCHMARKS)
+    if unknown := set(names) - set(_BENCHMARKS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(_BENCHMARKS)}")
+    reports: list[Report] = []
     try:
-        if "crawl" in names:
-            if not arguments.secodadk_python.exists():
-                raise BenchmarkError(
-                    f"{arguments.secodadk_python} does not exist: run `make bench`, which makes it, "
-                    "or name a Python that has secodadk with --secodadk-python or SECODADK_PYTHON"
-                )
-            broken += crawl.main(arguments.secodadk_python.absolute()).broken
         for name, benchmark in _BENCHMARKS.items():
             if name in names:
-                broken += benchmark().broken
+                reports.append(benchmark(full=arguments.full))
     except BenchmarkError as error:
+        conclude(reports)
         print(error, file=sys.stderr)
         return 2
-    for promise in broken:
-        print(f"broken: {promise}", file=sys.stderr)
-    return 1 if broken else 0
+    return conclude(reports)
 
 
 if __name__ == "__main__":

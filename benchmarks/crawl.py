@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.ceiling import requests_per_second
-from benchmarks.harness import ROOT, Report, lines, median, process, run, spread
+from benchmarks.harness import ROOT, Report, lines, median, peer_python, process, run, spread
 
 TABLES: Final = 1_000
 SAMPLE: Final = 20
 CONCURRENCY: Final = 100
 LATENCY_MS: Final = 100
-ROUNDS: Final = 5
+ROUNDS: Final = 3
+FULL_ROUNDS: Final = 5
 MOST: Final = 2.0
 """The ratio to the least time stays under this."""
 _PEER: Final = ROOT / "benchmarks" / "runners" / "peer.py"
@@ -26,15 +27,16 @@ def least_seconds(tables: int, concurrency: int, latency_ms: int) -> float:
     return (1 + math.ceil(tables / concurrency)) * latency_ms / 1000
 
 
-def main(secodadk_python: Path) -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("crawl")
+    secodadk_python = peer_python("secodadk")
     ours, peers = [], []
     versions: dict[str, str] = {}
     with process("benchmarks.runners.source") as source, tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{source['port']}/{LATENCY_MS}"
         ceiling = requests_per_second(source["port"], "/0/tables/1")
-        for number in range(ROUNDS):
+        for number in range(FULL_ROUNDS if full else ROUNDS):
             ours.append(_ours(url, TABLES, Path(folder, f"ours-{number}")))
             peer = _peer(secodadk_python, url, SAMPLE, Path(folder, f"peer-{number}"))
             peers.append(peer["seconds"])

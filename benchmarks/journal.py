@@ -11,12 +11,13 @@ from benchmarks.harness import Report, lines, median, process, run, spread
 
 TABLES: Final = 3_000
 CONCURRENCY: Final = 100
-ROUNDS: Final = 5
+ROUNDS: Final = 3
+FULL_ROUNDS: Final = 5
 MOST: Final = 1.6
 """At most so many times the wall clock of a crawl against a source that takes no time."""
 
 
-def main() -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("journal")
     ways: dict[str, list[str]] = {"without": [], "with": ["resumable"]}
@@ -25,7 +26,7 @@ def main() -> Report:
     with process("benchmarks.runners.source") as source, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url = f"http://127.0.0.1:{source['port']}/0"
-        for number in range(ROUNDS):
+        for number in range(FULL_ROUNDS if full else ROUNDS):
             for way, settings in ways.items():
                 command = [sys.executable, "-m", "benchmarks.runners.ours", url, str(TABLES), str(CONCURRENCY)]
                 measured = run([*command, folder / f"{way}-{number}", *settings])

@@ -15,7 +15,8 @@ from benchmarks.harness import Report, median, process, run, spread
 
 Minutes = Sequence[tuple[float, int]]
 
-ROUNDS: Final = 3
+ROUNDS: Final = 1
+FULL_ROUNDS: Final = 3
 WORKERS: Final = 200
 DECLARED: Final = {50: 501, 1000: 10_001}
 """Requests to send at each rate: ten full windows and one."""
@@ -33,9 +34,10 @@ POOL: Final = ("pool-15-50", 1000)
 FIXED: Final = 100
 
 
-def main() -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("limits")
+    rounds = FULL_ROUNDS if full else ROUNDS
     with (
         process("benchmarks.runners.limited") as server,
         process("benchmarks.runners.limited") as other,
@@ -43,10 +45,10 @@ def main() -> Report:
     ):
         ask = _Asker(f"http://127.0.0.1:{server['port']}", Path(name))
         figures = {
-            "declared": _declared(report, ask),
+            "declared": _declared(report, ask, rounds),
             "hidden": _hidden(report, ask),
-            "without a limit": _unlimited(report, ask),
-            "beside": _beside(report, ask, f"127.0.0.1:{other['port']}"),
+            "without a limit": _unlimited(report, ask, rounds),
+            "beside": _beside(report, ask, f"127.0.0.1:{other['port']}", rounds),
         }
     report.save(figures)
     return report
@@ -89,12 +91,12 @@ def _taken_in(minutes: Minutes) -> float:
     return taken[-1] - taken[0]
 
 
-def _declared(report: Report, ask: _Asker) -> dict[str, Any]:
+def _declared(report: Report, ask: _Asker, rounds: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for rate, requests in DECLARED.items():
         shares: list[float] = []
         refusals = 0
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             measured = ask(
                 f"sliding-{rate}-5", requests=requests, workers=WORKERS, concurrency=WORKERS, rate_limits={"*": rate}
             )
@@ -133,11 +135,11 @@ def _hidden(report: Report, ask: _Asker) -> dict[str, Any]:
     return figures
 
 
-def _unlimited(report: Report, ask: _Asker) -> dict[str, Any]:
+def _unlimited(report: Report, ask: _Asker, rounds: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for kind, requests in (FREE, POOL):
         seconds: dict[str, list[float]] = {"fixed": [], "cold": [], "warm": []}
-        for number in range(ROUNDS):
+        for number in range(rounds):
             state = f"{kind}-{number}"
             seconds["fixed"].append(ask(kind, requests=requests, concurrency=FIXED)["seconds"])
             for way in ("cold", "warm"):
@@ -152,12 +154,12 @@ def _unlimited(report: Report, ask: _Asker) -> dict[str, Any]:
     return figures
 
 
-def _beside(report: Report, ask: _Asker, throttled: str) -> dict[str, Any]:
+def _beside(report: Report, ask: _Asker, throttled: str, rounds: int) -> dict[str, Any]:
     """Two hosts in one crawl, one of which is throttled."""
     half = 200
-    alone = [_taken_in(ask("free-5", requests=half, concurrency=20)["minutes"][0]) for _ in range(ROUNDS)]
+    alone = [_taken_in(ask("free-5", requests=half, concurrency=20)["minutes"][0]) for _ in range(rounds)]
     beside = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         measured = ask(
             *("free-5", f"http://{throttled}/sliding-20-5"),
             requests=2 * half,

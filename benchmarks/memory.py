@@ -9,15 +9,16 @@ from benchmarks.harness import Report, median, run
 
 RECORDS: Final = 2_000_000
 BASELINE: Final = 10_000
-ROUNDS: Final = 3
+ROUNDS: Final = 1
+FULL_ROUNDS: Final = 3
 _MIB: Final = 2**20
 
 
-def main() -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("memory")
     baselines, awaited, forgotten = [], [], []
-    for _ in range(ROUNDS):
+    for _ in range(FULL_ROUNDS if full else ROUNDS):
         baselines.append(_declare(BASELINE, "await"))
         awaited.append(_declare(RECORDS, "await"))
         forgotten.append(_declare(RECORDS, "no-await"))

@@ -11,19 +11,20 @@ from benchmarks.harness import Report, lines, median, process, run, spread
 
 TABLES: Final = 3_000
 CONCURRENCY: Final = 100
-ROUNDS: Final = 5
+ROUNDS: Final = 3
+FULL_ROUNDS: Final = 5
 LEAST: Final = 1.0
 """At least as fast as the script, with everything that the script leaves out."""
 
 
-def main() -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("overhead")
     seconds: dict[str, list[float]] = {"ours": [], "handwritten": []}
     with process("benchmarks.runners.source") as source, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url = f"http://127.0.0.1:{source['port']}/0"
-        for number in range(ROUNDS):
+        for number in range(FULL_ROUNDS if full else ROUNDS):
             for runner, taken in seconds.items():
                 into = folder / f"{runner}-{number}"
                 command = [

@@ -8,7 +8,8 @@ from typing import Any, Final
 from benchmarks.harness import Report, median, run
 from secoda_async.pipeline.intake import SCOPE_BYTES, SCOPES_BYTES
 
-ROUNDS: Final = 3
+ROUNDS: Final = 1
+FULL_ROUNDS: Final = 3
 OPEN: Final = 1_000
 SHAPES: Final = {"small": (100_000, 10), "full": (4_000, 250)}
 """Scopes, and records in each: of less than is gathered for one scope, and of more."""
@@ -17,14 +18,15 @@ NAME_BYTES: Final = 200
 _MIB: Final = 2**20
 
 
-def main() -> Report:
+def main(*, full: bool) -> Report:
     """Measure, print and save."""
     report = Report("scopes")
-    base = median([_declare(10, 1, 1_000)["peak_bytes"] for _ in range(ROUNDS)])
+    rounds = FULL_ROUNDS if full else ROUNDS
+    base = median([_declare(10, 1, 1_000)["peak_bytes"] for _ in range(rounds)])
     report.say(f"baseline, 10 scopes: peak {base / _MIB:.0f} MiB")
     found: dict[str, list[dict[str, Any]]] = {}
     for name, (scopes, records) in SHAPES.items():
-        runs = found[name] = [_declare(scopes, OPEN, records) for _ in range(ROUNDS)]
+        runs = found[name] = [_declare(scopes, OPEN, records) for _ in range(rounds)]
         peak, seconds = median([one["peak_bytes"] for one in runs]), median([one["seconds"] for one in runs])
         report.say(
             f"{scopes:,} scopes of {records} records, {OPEN:,} open at once, and one of {scopes * records:,}: peak "
