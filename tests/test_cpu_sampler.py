@@ -1,0 +1,134 @@
+"""Where processor time goes: each layer's work is found where it was done."""
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import orjson
+import pytest
+from yarl import URL
+
+from secoda_async import ConfigurationError, Resource
+from secoda_async.cpu_sampler import CPUSample, sampled_cpu
+from secoda_async.models import Record
+from secoda_async.pipeline.encode import encode
+
+BODY = orjson.dumps([{"number": number, "text": "x" * 30} for number in range(3000)])
+
+
+def until(seconds: float, work: Callable[[], object]) -> None:
+    """Work for so many seconds of processor time of this thread."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        work()
+
+
+def burn() -> int:
+    return sum(number * number for number in range(2000))
+
+
+def parse() -> None:
+    orjson.loads(BODY)
+
+
+def build() -> list[Record]:
+    return [Resource(entity_type="table", databuilder_id="x", title="y") for _ in range(100)]
+
+
+def shares_of(*works: tuple[float, Callable[[], object]]) -> dict[str, float]:
+    with sampled_cpu() as sample:
+        for seconds, work in works:
+            until(seconds, work)
+    shares = sample.shares()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    return shares
+
+
+def test_shares_are_in_the_order_of_what_was_burnt() -> None:
+    [record] = [Resource(entity_type="table", databuilder_id="x", title="y")]
+    shares = shares_of(
+        (0.8, burn), (0.4, parse), (0.2, lambda: [encode(record) for _ in range(1000)]), (0.1, lambda: URL("http://x/"))
+    )
+    assert list(shares)[:2] == ["your code", "JSON"]
+    assert shares["JSON"] > shares["declare and spool"] > 0
+
+
+def test_records_are_told_apart_from_the_code_that_builds_them() -> None:
+    shares = shares_of((0.6, build), (0.1, burn))
+    assert max(shares, key=shares.__getitem__) == "building records"
+    assert shares["your code"] > 0
+
+
+def test_what_the_standard_library_does_for_you_is_your_code() -> None:
+    from fractions import Fraction
+
+    assert shares_of((0.3, lambda: Fraction("3.25") + Fraction(1, 3)))["your code"] > 0.9
+
+
+def test_a_loop_that_only_turns_is_the_event_loop() -> None:
+    async def turn() -> None:
+        end = time.thread_time() + 0.4
+        while time.thread_time() < end:
+            for _ in range(200):
+                await asyncio.sleep(0)
+
+    with sampled_cpu() as sample:
+        asyncio.run(turn())
+    shares = sample.shares()
+    assert max(shares, key=shares.__getitem__) == "event loop"
+
+
+def test_garbage_collection_is_no_code_of_yours() -> None:
+    kept = [[number] for number in range(300_000)]
+    shares = shares_of((0.4, gc.collect), (0.1, burn))
+    assert len(kept) == 300_000
+    assert max(shares, key=shares.__getitem__) == "garbage collection"
+
+
+def test_what_other_threads_burn_is_not_counted() -> None:
+    ended = threading.Event()
+
+    def other() -> None:
+        until(0.3, burn)
+        ended.set()
+
+    with sampled_cpu() as sample:
+        threading.Thread(target=other).start()
+        ended.wait()
+        until(0.05, parse)
+    assert sample.seconds < 0.25
+    shares = sample.shares()
+    assert max(shares, key=shares.__getitem__) == "JSON"
+
+
+def test_without_a_look_there_are_no_shares() -> None:
+    assert CPUSample().shares() == {}
+
+
+def test_the_process_is_left_as_it_was_even_after_an_error() -> None:
+    before, callbacks = signal.getsignal(signal.SIGPROF), [*gc.callbacks]
+    with pytest.raises(RuntimeError, match="the end"), sampled_cpu():
+        raise RuntimeError("the end")
+    assert signal.getsignal(signal.SIGPROF) == before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    assert gc.callbacks == callbacks
+
+
+def test_another_thread_is_refused_with_a_reason() -> None:
+    errors: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            with sampled_cpu():
+                raise AssertionError("it was entered")
+        except ConfigurationError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert [str(error) for error in errors] == ["processor time can be sampled in the main thread only"]
