@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, rules, scopes
+from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, records, rules, scopes
 from benchmarks.harness import BenchmarkError, Report, conclude
 
 _BENCHMARKS: dict[str, Callable[..., Report]] = {
     "crawl": crawl.main,
     "overhead": overhead.main,
     "chain": chain.main,
+    "records": records.main,
     "journal": journal.main,
     "limits": limits.main,
     "memory": memory.main,
