@@ -72,7 +72,7 @@ class CPUSample:
         self._times: Counter[tuple[CodeType | None, int, str]] = Counter()
         self._thread = threading.get_ident()
         self._last = time.thread_time()
-        self._collecting_since = 0.0
+        self._collecting_since: float | None = None
         self._collecting = 0.0
 
     def shares(self) -> dict[str, float]:
@@ -87,6 +87,9 @@ class CPUSample:
         """Attribute the time since the last look to the innermost frame that is known."""
         now = time.thread_time()
         spent, self._last = now - self._last, now
+        if self._collecting_since is not None:  # a look that came meanwhile is due at the first line after it
+            self._collecting += now - self._collecting_since
+            self._collecting_since = now
         collecting, self._collecting = min(self._collecting, spent), 0.0
         self.count += 1
         self.seconds += spent
@@ -102,8 +105,9 @@ class CPUSample:
             return
         if phase == "start":
             self._collecting_since = time.thread_time()
-        elif self._collecting_since:
+        elif self._collecting_since is not None:
             self._collecting += time.thread_time() - self._collecting_since
+            self._collecting_since = None
 
     def _layer(self, frame: FrameType | None) -> str:
         while frame is not None:
