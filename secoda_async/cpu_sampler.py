@@ -39,7 +39,7 @@ _OWN: Final = (
     (r"models", RECORDS),
     (r"network/(transport|stream|decode_body|deadlines)", HTTP),
     (r"network/(limit|gate|window|control|find_slots|find_rate|rate_headers|trips)", LIMITS),
-    (r"network/(journal.*|replay|recorded|match_key|redact_answer)|run_journal", JOURNAL),
+    (r"network/(journal.*|replay|recorded|match_key|redact_answer)|run_journal|simulated|bench/.*", JOURNAL),
     (r"network/(json_items|split)", JSON),
     (r"network/.*", NETWORK),
     (r"(pipeline|sinks)/.*|spool|spool_index", DECLARE),
