@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, records, rules, scopes
+from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, records, rules, scopes, upload
 from benchmarks.harness import BenchmarkError, Report, conclude
 
 _BENCHMARKS: dict[str, Callable[..., Report]] = {
@@ -17,6 +17,7 @@ _BENCHMARKS: dict[str, Callable[..., Report]] = {
     "overhead": overhead.main,
     "chain": chain.main,
     "records": records.main,
+    "upload": upload.main,
     "journal": journal.main,
     "limits": limits.main,
     "memory": memory.main,

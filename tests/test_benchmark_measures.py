@@ -36,3 +36,13 @@ def test_records_are_the_same_lines_here_and_there_and_all_are_in_the_spool(tmp_
     assert figures["whole"][0]["bytes"] > 200 * 1_000
     assert {goal["name"].partition(":")[0] for goal in figures["goals"]} == {"table", "column", "lineage", "mix"}
     assert all(ns > 0 for stages in figures["ns"].values() for stage, ns in stages.items() if "beyond" not in stage)
+
+
+def test_an_upload_is_received_whole_and_of_one_size_from_all(tmp_path: Path) -> None:
+    figures = measured("upload", "tables=20, rounds=1, times=2", tmp_path)
+    assert figures["broken"] == []
+    assert figures["run"]["records"] == 20 * 22 + 1
+    assert len(figures["received"]) == 1 + 3 * 2
+    assert all(size > figures["run"]["bytes"] for size, _ in figures["received"])
+    assert set(figures["run"]["seconds"]) == {"extract", "check", "upload", "accept"}
+    assert [goal["at_least"] for goal in figures["goals"]] == [0.9]

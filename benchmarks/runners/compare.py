@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.runners.declare import peak_bytes
+from benchmarks.runners.peak import peak_bytes
 from secoda_async.dataset import Dataset, open_dataset
 from secoda_async.diff import diff_datasets
 

@@ -5,7 +5,6 @@ The last argument is ``await`` or ``no-await``. Each record is built in the loop
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
@@ -13,22 +12,7 @@ from pathlib import Path
 
 import orjson
 
-_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-
-
-_STATUS = Path("/proc/self/status")
-
-
-def peak_bytes() -> int:
-    """The most memory this process has held.
-
-    Linux's own figure starts anew with a program; that of ``getrusage`` begins with the peak of whoever started it.
-    """
-    if _STATUS.exists():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
-
+from benchmarks.runners.peak import peak_bytes
 
 _AT_START = peak_bytes()
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from benchmarks.runners.declare import peak_bytes
+from benchmarks.runners.peak import peak_bytes
 from secoda_async import Resource
 from secoda_async.dataset import Dataset, open_dataset
 from secoda_async.pipeline.encode import encode

@@ -51,14 +51,17 @@ def lineage(n: int) -> dict[str, Any]:
     return {"source": f"warehouse.public.orders_{n}", "target": f"warehouse.public.orders_{n + 1}"}
 
 
+def crawl(n: int) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and keywords of what a crawl declares of one table."""
+    columns = (("column", column(COLUMNS * n + order)) for order in range(COLUMNS))
+    return [("table", table(n)), *columns, ("lineage", lineage(n))]
+
+
 def rows(kind: str, first: int, count: int) -> list[tuple[str, dict[str, Any]]]:
     """Kind and keywords of so many records, of one kind or as a crawl declares them."""
     make = {"table": table, "column": column, "lineage": lineage}
     if kind != MIX:
         return [(kind, make[kind](n)) for n in range(first, first + count)]
     one = COLUMNS + 2
-    crawl = (
-        [("table", table(n)), *(("column", column(COLUMNS * n + i)) for i in range(COLUMNS)), ("lineage", lineage(n))]
-        for n in range(first // one, (first + count) // one + 1)
-    )
-    return list(islice(chain.from_iterable(crawl), count))
+    tables = range(first // one, (first + count) // one + 1)
+    return list(islice(chain.from_iterable(map(crawl, tables)), count))

@@ -15,7 +15,8 @@ from pathlib import Path
 import orjson
 from typing_extensions import override
 
-from benchmarks.runners.declare import Nowhere, column, peak_bytes
+from benchmarks.runners.declare import Nowhere, column
+from benchmarks.runners.peak import peak_bytes
 from secoda_async import SecodaIntegration
 
 
