@@ -1,7 +1,7 @@
 """Uploads two files by aiohttp alone, in its best form.
 
 ``python -m benchmarks.runners.uploaded_bare HOW URL TIMES RESOURCES LINEAGE``. The multipart body is its own, of known
-length. Files are read in pieces of 1 MiB: HOW is ``loop``, between two writes, while nothing else can run, or ``thread``.
+length. Files are read in pieces of 1 MiB: HOW is ``loop``, between two writes, while nothing else runs, or ``thread``.
 Prints one line of JSON: ``seconds`` of each upload, with its own connection, and ``peak_bytes`` of memory.
 """
 
