@@ -46,3 +46,17 @@ def test_an_upload_is_received_whole_and_of_one_size_from_all(tmp_path: Path) ->
     assert all(size > figures["run"]["bytes"] for size, _ in figures["received"])
     assert set(figures["run"]["seconds"]) == {"extract", "check", "upload", "accept"}
     assert [goal["at_least"] for goal in figures["goals"]] == [0.9]
+
+
+def test_memory_tells_each_number_of_records_and_how_a_loop_without_await_ends(tmp_path: Path) -> None:
+    figures = measured("memory", "counts=(1_000, 2_000, 30_000), not_awaited=300_000, rounds=1", tmp_path)
+    assert figures["broken"] == []
+    assert {count: [one["declared"] for one in runs] for count, runs in figures["awaited"].items()} == {
+        "1000": [1_000],
+        "2000": [2_000],
+        "30000": [30_000],
+    }
+    assert [one["ended"] for one in figures["not_awaited"]] == ["BackpressureError"]
+    [goal] = figures["goals"]
+    assert (goal["name"], goal["at_most"], goal["unit"]) == ("30,000 records over 2,000", 20, "MB")
+    assert [path.name for path in tmp_path.glob("*.svg")]
