@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, records, rules, scopes, upload
+from benchmarks import chain, crawl, diff, journal, limits, memory, overhead, records, rules, scaling, scopes, upload
 from benchmarks.harness import BenchmarkError, Report, conclude
 
 _BENCHMARKS: dict[str, Callable[..., Report]] = {
     "crawl": crawl.main,
     "overhead": overhead.main,
     "chain": chain.main,
+    "scaling": scaling.main,
     "records": records.main,
     "upload": upload.main,
     "journal": journal.main,

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from benchmarks.harness import ROOT
+from benchmarks.scaling import Point, explain
 
 
 def measured(name: str, size: str, results: Path) -> dict[str, Any]:
@@ -60,3 +61,39 @@ def test_memory_tells_each_number_of_records_and_how_a_loop_without_await_ends(t
     [goal] = figures["goals"]
     assert (goal["name"], goal["at_most"], goal["unit"]) == ("30,000 records over 2,000", 20, "MB")
     assert [path.name for path in tmp_path.glob("*.svg")]
+
+
+def test_scaling_makes_every_request_at_each_number_at_once_and_adaptive(tmp_path: Path) -> None:
+    figures = measured("scaling", "at_once=(1, 4), turns=3, most_tables=12, rounds=1", tmp_path)
+    assert figures["broken"] == []
+    assert {at_once: [one["requests"] for one in runs] for at_once, runs in figures["crawls"].items()} == {
+        "1": [4],
+        "4": [13],
+        "0": [13],
+    }
+    assert [point["allowed"] for point in figures["points"]] == [4 / 0.4, 13 / 0.4]
+    assert [path.name for path in tmp_path.glob("*-throughput.svg")]
+
+
+def point(at_once: int, a_second: float, busy: float) -> Point:
+    return Point(at_once, 100, a_second, at_once * 10, busy, loop_us=busy * 1e6 / a_second)
+
+
+def test_a_bend_is_found_where_more_at_once_bring_little_and_its_reason_in_the_loop() -> None:
+    said = explain([point(10, 99, 0.02), point(100, 950, 0.2), point(1000, 4500, 0.9)], ceiling=100_000)
+    assert said[0].startswith("up to 100 at once the latency decides")
+    assert said[1].startswith("it bends between 100 and 1,000 at once: 10.0 times as many bring 4.74 times")
+    assert "the event loop's thread decides there: 90% busy" in said[2]
+    assert "makes 5,000 requests a second at most" in said[2]
+
+
+def test_a_bend_that_the_loop_does_not_explain_is_said_to_be_none_of_it() -> None:
+    said = explain([point(10, 99, 0.02), point(100, 200, 0.04)], ceiling=250)
+    assert [line.partition(":")[0] for line in said] == [
+        "it bends between 10 and 100 at once",
+        "the event loop's thread does not explain it",
+    ]
+
+
+def test_a_line_without_a_bend_has_none() -> None:
+    assert explain([point(10, 99, 0.02), point(100, 950, 0.2)], ceiling=100_000)[-1] == "it does not bend"
