@@ -12,11 +12,13 @@ from benchmarks.harness import ROOT
 from benchmarks.scaling import Point, explain
 
 
-def measured(name: str, size: str, results: Path) -> dict[str, Any]:
+def measured(name: str, size: str, results: Path, *arguments: str) -> dict[str, Any]:
     """The figures of a benchmark in a process of its own; ``size`` is written as its `Size` is called."""
-    program = f"from benchmarks import {name} as one; one.main(full=False, size=one.Size({size}))"
+    program = (
+        f"import sys; from benchmarks import {name} as one; one.main(*sys.argv[1:], full=False, size=one.Size({size}))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         env={**os.environ, "BENCHMARK_RESULTS": str(results)},
         cwd=ROOT,
         capture_output=True,
@@ -97,3 +99,19 @@ def test_a_bend_that_the_loop_does_not_explain_is_said_to_be_none_of_it() -> Non
 
 def test_a_line_without_a_bend_has_none() -> None:
     assert explain([point(10, 99, 0.02), point(100, 950, 0.2)], ceiling=100_000)[-1] == "it does not bend"
+
+
+def test_a_profile_tells_the_layers_of_a_crawl_at_each_latency(tmp_path: Path) -> None:
+    figures = measured("cpu_profile", "tables=300, records=0, rounds=1", tmp_path, "crawl")
+    assert figures["broken"] == []
+    assert list(figures["profiles"]) == ["0 ms", "20 ms"]
+    for profile in figures["profiles"].values():
+        assert {"network: aiohttp", "building records", "your code"} <= profile["layers"].keys()
+    assert [one["each"] for runs in figures["raw"].values() for one in runs] == [301, 301]
+
+
+def test_a_profile_is_in_place_of_benchmarks() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--profile", "crawl", "memory"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "name none beside it" in done.stderr
