@@ -18,8 +18,9 @@ LEAST: Final = 0.9
 """Of the speed of bare aiohttp."""
 _WAYS: Final = {
     "SecodaSink": ("uploaded", "exchange"),
-    "bare aiohttp": ("uploaded_bare", "loop"),
-    "bare aiohttp, files read in a thread": ("uploaded_bare", "thread"),
+    "bare aiohttp": ("uploaded_bare", "loop-1"),
+    "bare aiohttp, in pieces of 4 MiB": ("uploaded_bare", "loop-4"),
+    "bare aiohttp, files read in a thread": ("uploaded_bare", "thread-1"),
 }
 _MB: Final = 1e6
 _MIB: Final = 2**20
@@ -67,8 +68,8 @@ def main(*, full: bool, size: Size | None = None) -> Report:
             for way, one in figures.items()
         ],
     )
-    ours, best = (figures[way]["mb_per_second"] for way in ("SecodaSink", "bare aiohttp"))
-    report.goal("speed of the upload, of bare aiohttp", ours / best, at_least=LEAST)
+    ours, bare = (figures[way]["mb_per_second"] for way in ("SecodaSink", "bare aiohttp"))
+    report.goal("speed of the upload, of bare aiohttp", ours / bare, at_least=LEAST)
     seconds = whole["seconds"]
     report.table(
         ("a whole run", *seconds, "peak MiB"),

@@ -1,8 +1,8 @@
-"""Uploads two files by aiohttp alone, in its best form.
+"""Uploads two files by aiohttp alone, with a multipart body of its own, of known length.
 
-``python -m benchmarks.runners.uploaded_bare HOW URL TIMES RESOURCES LINEAGE``. The multipart body is its own, of known
-length. Files are read in pieces of 1 MiB: HOW is ``loop``, between two writes, while nothing else runs, or ``thread``.
-Prints one line of JSON: ``seconds`` of each upload, with its own connection, and ``peak_bytes`` of memory.
+``python -m benchmarks.runners.uploaded_bare HOW URL TIMES RESOURCES LINEAGE``. HOW is where the files are read, and in
+pieces of how many MiB: ``loop-1``, between two writes, while nothing else runs, or ``thread-1``. Prints one line of
+JSON: ``seconds`` of each upload, with its own connection, and ``peak_bytes`` of memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import uvloop
 
 from benchmarks.runners.peak import peak_bytes
 
-PIECE = 2**20
+MIB = 2**20
 
 
 async def upload(url: str, how: str, files: dict[str, Path]) -> float:
+    where, _, mib = how.partition("-")
+    size = int(mib) * MIB
     boundary = f"secoda-async-{secrets.token_hex(16)}"
     heads = {
         field: (
@@ -38,7 +40,7 @@ async def upload(url: str, how: str, files: dict[str, Path]) -> float:
         for field, path in files.items():
             yield heads[field]
             with path.open("rb", buffering=0) as file:
-                while piece := await asyncio.to_thread(file.read, PIECE) if how == "thread" else file.read(PIECE):
+                while piece := await asyncio.to_thread(file.read, size) if where == "thread" else file.read(size):
                     yield piece
             yield b"\r\n"
         yield end
