@@ -1,8 +1,9 @@
 # Everything runs in .venv, which `make` fills from pyproject.toml; .venv-secodadk holds the real secodadk, whose
-# pins must not touch ours.
+# pins must not touch ours, and .venv-peers/<name> each peer of the benchmarks.
 PYTHON ?= python3.11
 BIN := .venv/bin
 SECODADK := .venv-secodadk/bin/python
+PEERS := $(patsubst benchmarks/peers/%/requirements.txt,.venv-peers/%/installed,$(wildcard benchmarks/peers/*/requirements.txt))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-floors lint bench bench-full clean
@@ -31,14 +32,14 @@ lint: .venv/installed ## Format check, lint, types and import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed .venv-secodadk/installed ## Throughput and memory, beside secodadk: about 10 minutes
+bench: .venv/installed .venv-secodadk/installed $(PEERS) ## Throughput and memory, beside what else there is: about 10 minutes
 	@$(BIN)/python -m benchmarks
 
-bench-full: .venv/installed .venv-secodadk/installed ## The same at full size: up to an hour
+bench-full: .venv/installed .venv-secodadk/installed $(PEERS) ## The same at full size: up to an hour
 	@$(BIN)/python -m benchmarks --full
 
 clean: ## Remove the environments and what was built
-	@rm -rf .venv .venv-secodadk .venv-floors .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .venv-secodadk .venv-peers .venv-floors .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -m venv .venv
@@ -48,4 +49,9 @@ clean: ## Remove the environments and what was built
 .venv-secodadk/installed: tests/peer/requirements.txt
 	@$(PYTHON) -m venv .venv-secodadk
 	@$(SECODADK) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.venv-peers/%/installed: benchmarks/peers/%/requirements.txt
+	@$(PYTHON) -m venv .venv-peers/$*
+	@.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

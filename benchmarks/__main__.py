@@ -10,26 +10,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import (
-    chain,
-    cpu_profile,
-    crawl,
-    diff,
-    journal,
-    limits,
-    memory,
-    overhead,
-    records,
-    rules,
-    scaling,
-    scopes,
-    upload,
-)
+from benchmarks import chain, cpu_profile, crawl, diff, journal, limits, memory, records, rules, scaling, scopes, upload
 from benchmarks.harness import BenchmarkError, Report, conclude
 
 _BENCHMARKS: dict[str, Callable[..., Report]] = {
     "crawl": crawl.main,
-    "overhead": overhead.main,
     "chain": chain.main,
     "scaling": scaling.main,
     "records": records.main,

@@ -23,7 +23,7 @@ def main(*, full: bool) -> Report:
     )
     figures: dict[str, dict[str, float]] = {}
     with process("benchmarks.runners.source") as source:
-        url = f"http://127.0.0.1:{source['port']}/0"
+        url = f"http://127.0.0.1:{source['port']}/0/1000"
         for name, suffix in (("plain", ""), ("gzip", "/gzip")):
             measured = run(
                 [

@@ -91,8 +91,8 @@ def _crawl(size: Size) -> tuple[str, dict[str, list[dict[str, Any]]]]:
     with process("benchmarks.runners.source") as source, tempfile.TemporaryDirectory() as folder:
         for number in range(size.rounds):
             for latency, some in zip(LATENCIES_MS, runs.values(), strict=True):
-                url = f"http://127.0.0.1:{source['port']}/{latency}"
-                some.append(_run("crawl", url, size.tables, CONCURRENCY, Path(folder, f"{latency}-{number}")))
+                url = f"http://127.0.0.1:{source['port']}/{latency}/{size.tables}"
+                some.append(_run("crawl", url, CONCURRENCY, Path(folder, f"{latency}-{number}")))
     return "request", runs
 
 

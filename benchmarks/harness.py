@@ -31,10 +31,18 @@ class BenchmarkError(Exception):
     """Raised when a benchmark cannot be run: its message says what to do."""
 
 
-def run(command: Sequence[str | os.PathLike[str]], *, patience: float = _PATIENCE) -> dict[str, Any]:
-    """Run a process to its end; the last line of its output is JSON. Raises BenchmarkError where it fails."""
+def run(
+    command: Sequence[str | os.PathLike[str]], *, patience: float = _PATIENCE, path: Path | None = None
+) -> dict[str, Any]:
+    """Run a process to its end; the last line of its output is JSON. Raises BenchmarkError where it fails.
+
+    ``path`` is the one folder that its imports are looked for in, beside its own and its environment's.
+    """
+    environment = os.environ if path is None else {**os.environ, "PYTHONPATH": str(path)}
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=patience, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise BenchmarkError(str(exc)) from None
     if done.returncode:

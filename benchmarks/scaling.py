@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.ceiling import requests_per_second
 from benchmarks.harness import Report, median, process, run
+from benchmarks.runners.source import records_of, requests_for, trips_for
 
 LATENCY_MS: Final = 100
 KEPT_UP: Final = 0.8
@@ -66,7 +67,7 @@ def main(*, full: bool, size: Size | None = None) -> Report:
     crawls: dict[int, list[dict[str, Any]]] = {at_once: [] for at_once in tables}
     with process("benchmarks.runners.source") as source, tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{source['port']}/{LATENCY_MS}"
-        ceiling = requests_per_second(source["port"], "/0/tables/1")
+        ceiling = requests_per_second(source["port"], "/0/1000/tables/1")
         for number in range(size.rounds):
             for at_once, runs in crawls.items():
                 runs.append(_crawl(url, tables[at_once], at_once, Path(folder, f"{at_once}-{number}")))
@@ -74,7 +75,7 @@ def main(*, full: bool, size: Size | None = None) -> Report:
     adaptive = _point(ADAPTIVE, tables[ADAPTIVE], crawls[ADAPTIVE])
     found = [one["slots"] for one in crawls[ADAPTIVE]]
     report.say(
-        f"a list, then a request a table (20 columns), {LATENCY_MS} ms each; medians of {size.rounds} interleaved "
+        f"a list, pages, then a request a table, {LATENCY_MS} ms each; medians of {size.rounds} interleaved "
         f"rounds; the server alone, without latency: {ceiling:,.0f} answers a second"
     )
     report.table(
@@ -88,9 +89,10 @@ def main(*, full: bool, size: Size | None = None) -> Report:
         report.say(line)
     every = [(tables[at_once], one) for at_once, runs in crawls.items() for one in runs]
     report.check(
-        all(one["requests"] == one["attempts"] == 1 + count for count, one in every), "each request was made once"
+        all(one["requests"] == one["attempts"] == requests_for(count) for count, one in every),
+        "each request was made once",
     )
-    report.check(all(one["records"] == 22 * count - 1 for count, one in every), "every record was declared")
+    report.check(all(one["records"] == records_of(count) for count, one in every), "every record was declared")
     report.plot("throughput", lambda axes: _draw(axes, points, adaptive))
     report.save(
         {
@@ -140,19 +142,22 @@ def explain(points: list[Point], ceiling: float) -> list[str]:
 
 
 def _crawl(url: str, tables: int, at_once: int, folder: Path) -> dict[str, Any]:
-    return run([sys.executable, "-m", "benchmarks.runners.scaled", url, str(tables), str(at_once), folder])
+    return run([sys.executable, "-m", "benchmarks.runners.scaled", f"{url}/{tables}", str(at_once), folder])
 
 
 def _point(at_once: int, tables: int, runs: list[dict[str, Any]]) -> Point:
     seconds = median([one["seconds"] for one in runs])
-    least = (1 + math.ceil(tables / (at_once or tables))) * LATENCY_MS / 1000
+    requests = requests_for(tables)
+    # The list comes first, and nothing is deeper than the pages of one database; the rest fills the slots.
+    turns = math.ceil((requests - 1) / (at_once or requests))
+    least = max(1 + turns, trips_for(tables)) * LATENCY_MS / 1000
     return Point(
         at_once=at_once,
         tables=tables,
-        a_second=(1 + tables) / seconds,
-        allowed=(1 + tables) / least,
+        a_second=requests / seconds,
+        allowed=requests / least,
         busy=median([one["efficiency"]["loop_busy_seconds"] / one["efficiency"]["seconds"] for one in runs]),
-        loop_us=median([one["efficiency"]["loop_busy_seconds"] for one in runs]) / (1 + tables) * 1e6,
+        loop_us=median([one["efficiency"]["loop_busy_seconds"] for one in runs]) / requests * 1e6,
     )
 
 

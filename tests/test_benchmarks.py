@@ -1,12 +1,16 @@
 """What the benchmarks say of what they measured: goals, tables, files."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 from matplotlib.axes import Axes
 
-from benchmarks.harness import Report, aligned, conclude
+from benchmarks.crawl import FLOOR, Cell, Row, crawl
+from benchmarks.harness import ROOT, Report, aligned, conclude
 
 
 @pytest.mark.parametrize(
@@ -79,3 +83,55 @@ def test_figures_text_and_plots_are_files_of_one_name_with_what_they_were_measur
     assert figures["python"] in text
     [svg] = [path.read_text() for path in tmp_path.glob("*.svg")]
     assert "<svg" in svg
+
+
+@pytest.mark.timeout(300)
+def test_a_tiny_crawl_measures_every_runner_that_needs_no_environment_of_its_own(tmp_path: Path) -> None:
+    runners = ["floor", "tuned", "handwritten", "ours", "cold", "warm"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.crawl", "--tables", "120", "--latency", "0", "--rounds", "1"),
+            *("--runners", *runners),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "BENCHMARK_RESULTS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kept   each wrote the same lines, every record once" in done.stdout
+    [figures] = [orjson.loads(path.read_bytes()) for path in tmp_path.glob("*.json")]
+    [cell] = figures["cells"]
+    assert (cell["tables"], cell["requests"], cell["latency_ms"]) == (120, 1 + 5 + 120, 0)
+    assert sorted(cell["rows"]) == sorted(runners)
+    for row in cell["rows"].values():
+        assert len(row["runs"]) == 1
+        assert row["requests_per_second"] == pytest.approx(126 / row["runs"][0])
+        assert row["title"] in done.stdout
+    assert figures["server_answers_per_second"] > 0
+    assert {goal["at_least"] for goal in figures["goals"]} == {1.3, 1.0, 1.2, 0.95}
+    table = done.stdout.partition("== goals")[2]
+    assert all(goal["name"] in table and ("met" if goal["met"] else "SHORT") in table for goal in figures["goals"])
+    [plot] = tmp_path.glob("*.svg")
+    assert plot.name.endswith("-crawl-120-tables.svg")
+    assert "<svg" in plot.read_text()
+
+
+LOSES_ONE = """
+import json, pathlib, sys
+
+into = pathlib.Path(sys.argv[3])
+into.mkdir()
+(into / "lineage.jsonl").write_text("")
+(into / "resources.jsonl").write_text('{"entity_type": "database"}\\n')
+print(json.dumps({"seconds": 0.001, "packages": {}}))
+"""
+
+
+def test_a_runner_that_writes_other_lines_than_the_rest_breaks_a_promise_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "crawl.py").write_text(LOSES_ONE)
+    cell = Cell(20, 0, [FLOOR, Row("hasty", "one that is fast", str(tmp_path))])
+    report = crawl([cell], Report("crawl", tmp_path / "results"))
+    assert "each wrote the same lines, every record once: not hasty" in report.broken
+    assert conclude([report]) == 1

@@ -1,7 +1,7 @@
 """The same GETs through the whole chain of layers and through bare aiohttp, in turn: what each costs this process.
 
 Usage: ``python -m benchmarks.runners.chained URL SUFFIX REQUESTS IN_FLIGHT ROUNDS``; what is asked for is
-``/schemas/<n><suffix>``.
+``/tables/<n><suffix>``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOKEN = "a-token-of-forty-characters-or-thereabouts"
 
 def chained(url: str, suffix: str, client: Client) -> Get:
     async def get(n: int) -> int:
-        reply = await client.request("GET", f"/schemas/{n}{suffix}", follow_redirects=True)
+        reply = await client.request("GET", f"/tables/{n}{suffix}", follow_redirects=True)
         return len(reply.content)
 
     return get
@@ -40,7 +40,7 @@ def chained(url: str, suffix: str, client: Client) -> Get:
 
 def bare(url: str, suffix: str, session: aiohttp.ClientSession) -> Get:
     async def get(n: int) -> int:
-        async with session.get(f"{url}/schemas/{n}{suffix}") as reply:
+        async with session.get(f"{url}/tables/{n}{suffix}") as reply:
             return len(await reply.read())
 
     return get
@@ -71,7 +71,7 @@ async def main(url: str, suffix: str, requests: int, in_flight: int, rounds: int
         base_url=url,
         rate_limits={host: RateLimit(100_000)},
         allowed_hosts=[host],
-        endpoints=[f"GET {host}/{URL(url).path.strip('/')}/schemas/**"],
+        endpoints=[f"GET {host}/{URL(url).path.strip('/')}/tables/**"],
     )
     auth = BearerAuth(TOKEN)
     headers = {

@@ -1,6 +1,6 @@
 """Runs one thing and tells where the processor time of its main thread went, by layer.
 
-``python -m benchmarks.runners.profiled crawl URL COUNT CONCURRENCY FOLDER`` crawls the source, and
+``python -m benchmarks.runners.profiled crawl URL CONCURRENCY FOLDER`` crawls the source, and
 ``… declare COUNT FOLDER`` declares records in a loop. Prints one line of JSON: seconds by layer, what to divide them by
 (requests or records), and processor seconds of the other threads.
 """
@@ -24,10 +24,8 @@ def main() -> None:
     what, *rest = sys.argv[1:]
     integration: SecodaIntegration
     if what == "crawl":
-        url, count, concurrency, folder = rest
-        integration = Tables(
-            credentials={"base_url": url, "count": int(count)}, concurrency=int(concurrency), state_dir=Path(folder)
-        )
+        url, concurrency, folder = rest
+        integration = Tables(credentials={"base_url": url}, concurrency=int(concurrency), state_dir=Path(folder))
     else:
         count, folder = rest
         integration = Whole(credentials={}, state_dir=Path(folder))

@@ -1,6 +1,6 @@
 """Crawls the source once, with so many requests at once, and tells where the time went.
 
-Usage: ``python -m benchmarks.runners.scaled URL COUNT CONCURRENCY FOLDER``; with 0 at once, the number is found out.
+Usage: ``python -m benchmarks.runners.scaled URL CONCURRENCY FOLDER``; with 0 at once, the number is found out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from benchmarks.runners.ours import Tables
 
 
 def main() -> None:
-    url, count, concurrency, folder = sys.argv[1:]
-    integration = Tables(
-        credentials={"base_url": url, "count": int(count)}, concurrency=int(concurrency) or None, state_dir=Path(folder)
-    )
+    url, concurrency, folder = sys.argv[1:]
+    integration = Tables(credentials={"base_url": url}, concurrency=int(concurrency) or None, state_dir=Path(folder))
     began = time.perf_counter()
     report = integration.start(Nowhere())
     result = {
