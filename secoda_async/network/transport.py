@@ -14,9 +14,8 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import http_exceptions
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 
@@ -33,6 +32,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
 )
 from secoda_async.network.addresses import AddressRules, Lookup
+from secoda_async.network.connections import BUFFER, MAX_HEADER, Connections, Connector, Place
 from secoda_async.network.deadlines import Deadlines
 from secoda_async.network.decode_body import (
     ACCEPTED,
@@ -42,6 +42,7 @@ from secoda_async.network.decode_body import (
     UnknownCodingError,
     decoder_for,
 )
+from secoda_async.network.head import Heads
 from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.origin import Origin
 from secoda_async.network.proxies import Proxies, Proxy
@@ -93,7 +94,6 @@ _FAULTS: Final = (
     ValueError,
     TypeError,
 )
-_MAX_HEADER: Final = 64 * 2**10
 _MOST_HOSTS: Final = 10_000  # of which it is remembered that they pass
 _BODY_TYPE: Final = ("Content-Type",)
 
@@ -137,7 +137,8 @@ class AiohttpTransport(Transport):
         self._contexts = Contexts(cert)
         self._verify = verify
         self._loop = asyncio.get_running_loop()
-        self._user_agent = user_agent
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": ACCEPTED, "Accept": "*/*"}
+        self._heads = Heads(self._headers)
 
     @override
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
@@ -159,31 +160,16 @@ class AiohttpTransport(Transport):
         else:
             tls = verify
         proxy = None if self._proxies is None else self._proxies.of(request.url)
-        data: bytes | AsyncIterator[bytes] | None
-        if proxy is None and (request.body is None or isinstance(request.body, bytes)):
-            headers, data = request.headers, request.body
-        else:
-            headers, data = _opened(request, proxy)
         self._traffic.attempts += 1
         started = self._loop.time()
         attempt = None if request.stream else self._deadlines.begin(times.total)
         try:
-            reply = await self._session.request(
-                request.method,
-                request.url,
-                headers=headers,
-                data=data,
-                allow_redirects=False,
-                timeout=client_timeout,
-                ssl=tls,
-                proxy=None if proxy is None else proxy.url,
-                proxy_headers=None if proxy is None else proxy.headers,
-                # Else aiohttp gives a POST without a body the type of one, which some servers refuse.
-                skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
-            )
-            if request.stream and 200 <= reply.status < 300:
-                return self._streamed(request, reply, times, self._loop.time() - started)
-            content = await self._read(request, reply)
+            plain = None if proxy is not None or request.stream else self._plain(request, tls)
+            if plain is None:
+                return await self._open(request, proxy, tls, times, client_timeout, started=started)
+            place, head = plain
+            connection = place.take(started) or await place.open(client_timeout)
+            return await self._ask(request, place, connection, head, gap=times.read, started=started)
         except RequestError:  # some are of the kinds below, too
             raise
         except asyncio.CancelledError:
@@ -197,23 +183,94 @@ class AiohttpTransport(Transport):
         finally:
             if attempt is not None:
                 attempt.end()
-        self._traffic.statuses[reply.status] += 1
-        self._traffic.bytes_received += len(content)
-        return Response(
-            request, reply.status, headers=reply.headers, content=content, elapsed=self._loop.time() - started
+
+    def _plain(self, request: Request, tls: bool | ssl.SSLContext) -> tuple[Place, bytes] | None:
+        """Where a request goes and what is sent there, where it is a plain one. Raises ValueError or TypeError."""
+        if "@" in request.url.raw_authority:  # a credential, which aiohttp makes a header of
+            return None
+        place = self._connections.to(request.url, tls)
+        head = self._heads.of(request, place.host)
+        return None if head is None else (place, head)
+
+    async def _ask(
+        self, request: Request, place: Place, connection: Connection, head: bytes, *, gap: float | None, started: float
+    ) -> Response:
+        """The answer to a plain request."""
+        try:
+            asked = self._connections.ask(connection, head, gap, has_body=request.method != "HEAD")
+            message, body = await asked
+            content = await self._read(request, message.code, message.headers, body)
+        except BaseException:
+            self._connections.drop(connection)
+            raise
+        now = self._loop.time()
+        if self._connections.end(connection):
+            place.keep(connection, now)
+        return self._answer(request, message.code, message.headers, content, now - started)
+
+    async def _open(
+        self,
+        request: Request,
+        proxy: Proxy | None,
+        tls: bool | ssl.SSLContext,
+        times: Timeout,
+        client_timeout: aiohttp.ClientTimeout,
+        *,
+        started: float,
+    ) -> Response:
+        """The answer to any request, through a session."""
+        headers, data = _opened(request, proxy)
+        reply = await self._session.request(
+            request.method,
+            request.url,
+            headers=headers,
+            data=data,
+            allow_redirects=False,
+            timeout=client_timeout,
+            ssl=tls,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=None if proxy is None else proxy.headers,
+            # Else aiohttp gives a POST without a body the type of one, which some servers refuse.
+            skip_auto_headers=_BODY_TYPE if data is None and request.method != "GET" else None,
         )
+        if request.stream and 200 <= reply.status < 300:
+            return self._streamed(request, reply, times, self._loop.time() - started)
+        try:
+            content = await self._read(request, reply.status, reply.headers, reply.content)
+        except BaseException:
+            reply.close()
+            raise
+        await reply.release()
+        return self._answer(request, reply.status, reply.headers, content, self._loop.time() - started)
+
+    def _answer(
+        self, request: Request, status: int, headers: CIMultiDictProxy[str], content: bytes, elapsed: float
+    ) -> Response:
+        """An answer that has been read, which is counted."""
+        self._traffic.statuses[status] += 1
+        self._traffic.bytes_received += len(content)
+        return Response(request, status, headers=headers, content=content, elapsed=elapsed)
+
+    @cached_property
+    def _connector(self) -> Connector:
+        """Made when it is needed: one that is never closed would be complained of."""
+        return Connector(self._resolver)
+
+    @cached_property
+    def _connections(self) -> Connections:
+        return Connections(self._connector)
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
-        """The pool, made when it is needed: one that is never closed would be complained of."""
+        """What proxies, streams and bodies that are read while they are sent go through."""
         session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, resolver=self._resolver),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED},
+            headers=self._headers,
             auto_decompress=False,  # aiohttp takes a gzip body that is cut off for a whole one
-            max_line_size=_MAX_HEADER,
-            max_field_size=_MAX_HEADER,
-            read_bufsize=2**18,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            read_bufsize=BUFFER,
         )
         # aiohttp repeats a request by itself where a kept connection was closed; that would pass no rate limit.
         session._retry_connection = False
@@ -222,8 +279,12 @@ class AiohttpTransport(Transport):
     @override
     async def aclose(self) -> None:
         self._deadlines.close()
+        if "_connections" in self.__dict__:
+            self._connections.close()
         if "_session" in self.__dict__:
             await self._session.close()
+        if "_connector" in self.__dict__:
+            await self._connector.close()
         await self._resolver.close()
 
     def _check_host(self, request: Request) -> None:
@@ -236,34 +297,25 @@ class AiohttpTransport(Transport):
             self._passed.clear()
         self._passed.add(host)
 
-    async def _read(self, request: Request, reply: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, request: Request, status: int, headers: CIMultiDictProxy[str], stream: StreamReader) -> bytes:
         """The decoded body, read in pieces under a cap: a small gzip body can decode to half a gigabyte."""
-        stream = reply.content
         pieces: list[bytes] = []
         size = 0
-        try:
-            decoder = _decoder(request, reply)
-            while data := await stream.readany():
-                for piece in (data,) if decoder is None else decoder.feed(data):
-                    size += len(piece)
-                    if size > self._max_body:
-                        raise BodyTooLargeError(
-                            f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is "
-                            "meant",
-                            request=request,
-                        )
-                    pieces.append(piece)
-                    if decoder is not None and len(piece) == PIECE:
-                        await asyncio.sleep(0)  # what was read at once may decode to a thousand pieces
-                if stream.at_eof() and stream.exception() is None:
-                    break  # most bodies come in one piece, and an await costs
-            if decoder is not None:
-                decoder.finish()
-        except BaseException:
-            reply.close()
-            raise
-        if reply.connection is not None:  # the end of most bodies gives it back
-            await reply.release()
+        decoder = _decoder(request, status, headers)
+        # Most bodies come in one piece with their head, and an await costs.
+        while data := stream.read_nowait() if stream.is_eof() else await stream.readany():
+            for piece in (data,) if decoder is None else decoder.feed(data):
+                size += len(piece)
+                if size > self._max_body:
+                    raise BodyTooLargeError(
+                        f"{request} failed: the body is over {self._max_body} bytes; raise max_body if that is meant",
+                        request=request,
+                    )
+                pieces.append(piece)
+                if decoder is not None and len(piece) == PIECE:
+                    await asyncio.sleep(0)  # what was read at once may decode to a thousand pieces
+        if decoder is not None:
+            decoder.finish()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _streamed(
@@ -278,18 +330,6 @@ class AiohttpTransport(Transport):
         return StreamedResponse(
             request, reply.status, headers=reply.headers, pieces=body, close=body.aclose, elapsed=elapsed
         )
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Uses no kept connection on which something came that nobody asked for: it would be taken for the next answer."""
-
-    @override
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-        return None
 
 
 class _RefusedError(Exception):
@@ -340,7 +380,7 @@ class _Body(AsyncIterator[bytes]):
         self._reply = reply
         self._timeout = timeout
         self._traffic = traffic
-        self._decoder = _decoder(request, reply)
+        self._decoder = _decoder(request, reply.status, reply.headers)
         self._ready: Iterator[bytes] = iter(())
 
     @override
@@ -367,19 +407,19 @@ class _Body(AsyncIterator[bytes]):
             self._reply.close()
 
 
-def _decoder(request: Request, reply: aiohttp.ClientResponse) -> Decoder | None:
+def _decoder(request: Request, status: int, headers: CIMultiDictProxy[str]) -> Decoder | None:
     """What undoes the coding of the body. Raises DecodeError where nothing does."""
-    coding = reply.headers.get("Content-Encoding")
+    coding = headers.get("Content-Encoding")
     if coding is None:
         return None
     try:
         return decoder_for(coding)
     except UnknownCodingError as exc:
-        if not 200 <= reply.status < 300:
+        if not 200 <= status < 300:
             return None  # the status says more than the body
-        response = Response(request, reply.status, headers=reply.headers)
+        response = Response(request, status, headers=headers)
         raise DecodeError(
-            f"{request} answered {reply.status} with a body whose Content-Encoding {exc}; "
+            f"{request} answered {status} with a body whose Content-Encoding {exc}; "
             "ask for another with headers={'Accept-Encoding': 'gzip'} or 'identity'",
             response=response,
         ) from None

@@ -1,0 +1,293 @@
+"""Kept connections, each for one request and its answer at a time: aiohttp's connector and parser without its session.
+
+For a request a session makes some thirty objects that redirects, cookies, traces and uploads need, of which the layers
+above have their own: the same exchange through it takes four times the processor time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from functools import partial
+from typing import Final, NamedTuple
+
+import aiohttp
+from aiohttp import http_exceptions
+from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
+from typing_extensions import override
+from yarl import URL
+
+MAX_HEADER: Final = 64 * 2**10
+"""Bytes of a status line and of a header field."""
+BUFFER: Final = 2**18
+"""Bytes of a body that wait for their reader before the server is made to wait."""
+_MOST_PLACES: Final = 1000
+_IDLE: Final = 15.0  # seconds, after which many servers close a connection: then it is not used again
+
+
+class Head(NamedTuple):
+    """An answer whose head has come."""
+
+    message: RawResponseMessage
+    body: StreamReader
+
+
+class Line(ResponseHandler):
+    """One connection's end: a request goes out by `ask`, until `end` says that its answer has been read.
+
+    Between those aiohttp's session may use it, too.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._answered: asyncio.Future[Head] | None = None
+        self._own_parser: HttpResponseParser | None = None
+        self.heard = -math.inf
+        """When anything came, or else when it was asked."""
+        self.gap: float | None = None
+        """Seconds for which nothing may come."""
+
+    def ask(self, request: bytes, gap: float | None, now: float, *, has_body: bool) -> asyncio.Future[Head]:
+        """Send a request; await what this gives. ``has_body``: its answer may have one, as that to a HEAD has not."""
+        parser = self._own_parser
+        if parser is None or not has_body:
+            parser = HttpResponseParser(
+                self,
+                self._loop,
+                BUFFER,
+                payload_exception=aiohttp.ClientPayloadError,
+                response_with_body=has_body,
+                read_until_eof=True,
+                auto_decompress=False,
+                max_line_size=MAX_HEADER,
+                max_field_size=MAX_HEADER,
+            )
+            if has_body:
+                self._own_parser = parser
+        self._parser = parser
+        self._payload = None
+        self.gap = gap
+        self.heard = now
+        answered: asyncio.Future[Head] = self._loop.create_future()
+        self._answered = answered
+        assert self.transport is not None
+        self.transport.write(request)
+        return answered
+
+    def end(self) -> bool:
+        """The answer has been read. Whether the connection may be used again."""
+        body = self._payload
+        self._answered = self._payload = self._parser = None
+        return body is not None and body.is_eof() and self.is_free
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is open, and nothing came on it that nobody asked for: that would be taken for the next answer."""
+        transport = self.transport
+        return transport is not None and not self._should_close and not self._tail and not transport.is_closing()
+
+    def give_up(self) -> None:
+        """Nothing came for too long."""
+        self._fail(aiohttp.SocketTimeoutError())
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        answered = self._answered
+        if answered is None:  # what nobody asked for, or an answer to aiohttp's session
+            super().data_received(data)
+            return
+        self.heard = self._loop.time()
+        assert self._parser is not None
+        try:
+            messages, upgraded, _ = self._parser.feed_data(data)
+        except Exception as exc:  # noqa: BLE001 # whatever the parser finds, of what it is given by a stranger
+            # Another one in its place: the parser's own holds what came, cookies and all.
+            self._fail(http_exceptions.HttpProcessingError(message=getattr(exc, "message", "")))
+            return
+        for message, body in messages:
+            if self._payload is not None:
+                self._should_close = True  # a second answer to one request
+            elif message.code >= 200 or message.code == 101:
+                self._should_close = message.should_close or upgraded
+                self._payload = body
+                if not answered.done():
+                    answered.set_result(Head(message, body))
+
+    @override
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # else there is nothing to resume, which takes as long to find out as to parse a head
+            super().resume_reading(resume_parser)
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)  # which ends a body that has no other end, and fails one that is cut off
+        answered, self._own_parser = self._answered, None
+        if answered is not None and not answered.done():
+            answered.set_exception(self._exception or aiohttp.ServerDisconnectedError())
+
+    def _fail(self, error: Exception) -> None:
+        self._should_close = True
+        if self.transport is not None:
+            self.transport.close()
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(error)
+        elif self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(error)
+
+
+class Place:
+    """The connections to one origin, under one way to check who it is."""
+
+    def __init__(self, url: URL, tls: bool | ssl.SSLContext, connector: Connector) -> None:
+        self.host = url.host_port_subcomponent or ""
+        """As the header Host names it."""
+        self._connector = connector
+        self._free: deque[Connection] = deque()
+        # All that a connector wants to know of a request is where it goes.
+        self._asker = aiohttp.ClientRequest("GET", url.origin(), loop=asyncio.get_running_loop(), ssl=tls)
+
+    def take(self, now: float) -> Connection | None:
+        """The connection that was used last, where there is one that may be used again."""
+        free = self._free
+        while free:
+            connection = free.pop()
+            line = line_of(connection)
+            if line.is_free and now - line.heard < _IDLE:
+                return connection
+            connection.close()
+        return None
+
+    async def open(self, times: aiohttp.ClientTimeout) -> Connection:
+        """Another connection. Raises what aiohttp's connector does."""
+        try:
+            return await self._connector.connect(self._asker, [], times)
+        except TimeoutError as exc:
+            raise aiohttp.ConnectionTimeoutError from exc
+
+    def keep(self, connection: Connection, now: float) -> None:
+        """Keep a connection that may be used again, and no other for too long."""
+        free = self._free
+        free.append(connection)
+        if now - line_of(free[0]).heard >= _IDLE:
+            free.popleft().close()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        while self._free:
+            self._free.pop().close()
+
+
+class Connections:
+    """Every kept connection of a transport, and one timer for all that something has to come on."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._loop = asyncio.get_running_loop()
+        self._places: dict[tuple[str, str | None, int | None, bool | ssl.SSLContext], Place] = {}
+        self._asked: dict[Line, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_at = math.inf
+
+    def to(self, url: URL, tls: bool | ssl.SSLContext) -> Place:
+        """The place that a URL is at."""
+        key = (url.scheme, url.raw_host, url.port, tls)
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _MOST_PLACES:
+                self.close()
+            place = self._places[key] = Place(url, tls, self._connector)
+        return place
+
+    def ask(self, connection: Connection, request: bytes, gap: float | None, *, has_body: bool) -> asyncio.Future[Head]:
+        """Send a request, and see to it that something comes every ``gap`` seconds, until `end`."""
+        line = line_of(connection)
+        now = self._loop.time()
+        if gap is not None:
+            self._asked[line] = None
+            if now + gap < self._look_at:
+                self._look_in(gap, now)
+        return line.ask(request, gap, now, has_body=has_body)
+
+    def end(self, connection: Connection) -> bool:
+        """The answer has been read. Whether the connection may be used again; else it is closed."""
+        line = line_of(connection)
+        self._asked.pop(line, None)
+        if line.end():
+            return True
+        connection.close()
+        return False
+
+    def drop(self, connection: Connection) -> None:
+        """The answer is not wanted, or cannot be had: the connection can be used for no other."""
+        self._asked.pop(line_of(connection), None)
+        connection.close()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for place in self._places.values():
+            place.close()
+        self._places.clear()
+
+    def _look_in(self, seconds: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look_at = now + seconds
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Give up those on which nothing came for too long, and come back when the next may be."""
+        self._timer = None
+        self._look_at = math.inf
+        now = self._loop.time()
+        soonest = math.inf
+        for line in [*self._asked]:
+            assert line.gap is not None
+            left = line.heard + line.gap - now
+            if left <= 0:
+                del self._asked[line]
+                line.give_up()
+            else:
+                soonest = min(soonest, left)
+        if soonest < math.inf:
+            self._look_in(soonest, now)
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes the connections, as a `Line` each.
+
+    It uses no kept one on which something came that nobody asked for: it would be taken for the next answer.
+    """
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        super().__init__(limit=0, resolver=resolver)
+        self._factory = partial(_line, asyncio.get_running_loop())
+
+    @override
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+
+def _line(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return Line(loop)
+
+
+def line_of(connection: Connection) -> Line:
+    """The connection's own end."""
+    line = connection.protocol
+    assert isinstance(line, Line)
+    return line
