@@ -37,7 +37,7 @@ OTHER: Final = "other"
 # Modules of this package, the first that fits; what is none of these is `OTHER`.
 _OWN: Final = (
     (r"models", RECORDS),
-    (r"network/(transport|stream|decode_body|deadlines)", HTTP),
+    (r"network/(transport|connections|head|stream|decode_body|deadlines)", HTTP),
     (r"network/(limit|gate|window|control|find_slots|find_rate|rate_headers|trips)", LIMITS),
     (r"network/(journal.*|replay|recorded|match_key|redact_answer)|run_journal|simulated|bench/.*", JOURNAL),
     (r"network/(json_items|split)", JSON),

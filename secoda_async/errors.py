@@ -31,6 +31,7 @@ SecodaAsyncError
 ├── ScopeError                    name, nest and end scopes in order; or a policy found nothing to carry
 ├── DatasetError                  mend the files of records: a line that is none, a file that cannot be read
 ├── IncompleteRunError            something was lost, so nothing was delivered
+├── BenchmarkError                a run of a benchmark failed
 └── DeliveryError                 the run was complete, its delivery was not
     ├── SpoolError                … the run's own files cannot be written or read
     ├── OutputError               … the output cannot be written
@@ -194,6 +195,10 @@ class ScopeError(SecodaAsyncError):
 
 class IncompleteRunError(SecodaAsyncError):
     """Raised when ``extract`` returned although something was lost."""
+
+
+class BenchmarkError(SecodaAsyncError):
+    """Raised when a run of a benchmark failed, so that there is nothing to compare. It says which, and why."""
 
 
 class DeliveryError(SecodaAsyncError):

@@ -252,7 +252,7 @@ class RunReport(BaseModel):
                 InputReport(name=name, secret=one.secret, required=one.required, description=one.description)
                 for name, one in (inputs or {}).items()
             ],
-            peak_memory_bytes=_peak_memory(),
+            peak_memory_bytes=peak_memory(),
             undelivered_peak_bytes=counters.undelivered_peak,
             spool_bytes=counters.delivered,
             breaches=() if checks.verdict is None else checks.verdict.breaches,
@@ -271,7 +271,8 @@ def write_report(report: RunReport, path: Path) -> None:
         raise OutputError(f"the report {path} cannot be written: {exc.strerror or exc}") from exc
 
 
-def _peak_memory() -> int | None:
+def peak_memory() -> int | None:
+    """Bytes of the most memory that this process has ever used; None where the platform does not tell."""
     try:
         import resource  # noqa: PLC0415 # absent on some platforms
     except ImportError:

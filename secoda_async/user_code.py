@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import Final
 
 _NOT_THE_USERS: Final = (
@@ -29,6 +30,12 @@ def innermost(frames: Iterable[FrameType]) -> str:
         if is_users(frame.f_code.co_filename):
             found = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
     return found
+
+
+def place_of(trace: TracebackType | None) -> str:
+    """The user's innermost line of a traceback: ``, in extract at jobs.py:7``; "" where there is none."""
+    frames = [frame for frame in traceback.extract_tb(trace) if is_users(frame.filename)]
+    return f", in {frames[-1].name} at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def suspended_frames(awaited: object) -> Iterator[FrameType]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from secoda_async.cli.bench import bench
 from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.diff import diff
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
@@ -23,14 +24,17 @@ from secoda_async.cli.guard import (
     StaleLimit,
     guard_settings,
 )
-from secoda_async.cli.load import load_integration
 from secoda_async.cli.options import (
     CaFile,
+    CredentialEnv,
+    CredentialPair,
+    CredentialsFile,
     Debug,
     Proxy,
     Quiet,
     StateDir,
     Strict,
+    TargetClass,
     TrustEnv,
     given,
     network_settings,
@@ -50,6 +54,7 @@ from secoda_async.cli.workspace import (
 )
 from secoda_async.errors import ConfigurationError, OutputError, RulesError
 from secoda_async.integration import SecodaIntegration
+from secoda_async.load import load_integration
 from secoda_async.pipeline.sink import Sink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport, Status, write_report
@@ -71,6 +76,7 @@ app = typer.Typer(
 app.command(no_args_is_help=True)(diff)
 app.command(no_args_is_help=True)(validate)
 app.command(no_args_is_help=True)(upload_command)
+app.command(no_args_is_help=True)(bench)
 
 
 def _show_version(wanted: bool) -> None:  # typer calls it
@@ -89,22 +95,10 @@ def _options(
 
 @app.command(no_args_is_help=True)
 def run(  # noqa: PLR0917 # typer reads the options off the parameters
-    target: Annotated[
-        str, typer.Argument(metavar="MODULE_OR_FILE:CLASS", help="The integration, such as examples/cluvio.py:Cluvio.")
-    ],
-    credential: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="One credential. Others may see a command's arguments: not for secrets."
-        ),
-    ] = None,
-    credential_env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VARIABLE", help="One credential, from the environment variable."),
-    ] = None,
-    credentials_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Credentials from a file: one JSON object.")
-    ] = None,
+    target: TargetClass,
+    credential: CredentialPair = None,
+    credential_env: CredentialEnv = None,
+    credentials_file: CredentialsFile = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -156,7 +150,8 @@ def run(  # noqa: PLR0917 # typer reads the options off the parameters
         typer.Option(metavar="RUN", help="Continue the run with this id, or the last one, which died or failed."),
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what the source answered to a file, for --replay.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what the source answered to a file, for --replay and bench."),
     ] = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Answer every request from a recording, without a network.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from enum import IntEnum
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.text import Text
 from secoda_async.errors import ConfigurationError, RulesError, RunError, SecodaAsyncError, StaleGuardError
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
-from secoda_async.user_code import is_users
+from secoda_async.user_code import place_of
 
 
 class ExitStatus(IntEnum):
@@ -76,11 +75,5 @@ def _message(error: BaseException, delivery: Delivery) -> str:
             return f"terminated: {_AFTER_A_SIGNAL[delivery]}"
         case SecodaAsyncError():
             return str(error)
-    place = _place(error.__traceback__)
+    place = place_of(error.__traceback__)
     return f"{type(error).__name__}: {error}{place} (--debug shows the traceback)"
-
-
-def _place(trace: TracebackType | None) -> str:
-    """The innermost line that is neither this package's nor a library's: the user's own."""
-    frames = [frame for frame in traceback.extract_tb(trace) if is_users(frame.filename)]
-    return f", in {frames[-1].name} at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

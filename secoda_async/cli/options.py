@@ -7,6 +7,24 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+TargetClass: TypeAlias = Annotated[
+    str, typer.Argument(metavar="MODULE_OR_FILE:CLASS", help="The integration, such as examples/cluvio.py:Cluvio.")
+]
+CredentialPair: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--credential",
+        metavar="NAME=VALUE",
+        help="One credential. Others may see a command's arguments: not for secrets.",
+    ),
+]
+CredentialEnv: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VARIABLE", help="One credential, from the environment variable."),
+]
+CredentialsFile: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Credentials from a file: one JSON object.")
+]
 StateDir: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
 ]
