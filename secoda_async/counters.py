@@ -131,7 +131,7 @@ class Counters:
 
     source: Traffic = field(default_factory=Traffic)
     upload: Traffic = field(default_factory=Traffic)
-    resources: Counter[str] = field(default_factory=Counter)
+    resources: dict[str, int] = field(default_factory=dict)
     """Declared resources, by entity type."""
     lineage: int = 0
     """Declared lineages."""

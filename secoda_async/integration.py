@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar, Final, TypeVar, final
 
 from typing_extensions import Unpack
 
@@ -34,6 +34,9 @@ from secoda_async.workers import Items, Map, Worker
 T = TypeVar("T")
 R = TypeVar("R")
 Call = Coroutine[Any, Any, R]
+
+
+_NOT_RUNNING: Final = "http_*, paginate and declare_* work only while extract() runs; start it with run() or start()"
 
 
 class SecodaIntegration(abc.ABC):
@@ -72,6 +75,7 @@ class SecodaIntegration(abc.ABC):
         """The last run's report, also where it failed."""
         self._transport = transport
         self._current: Run | None = None
+        self._running: Extraction | None = None
 
     @abc.abstractmethod
     async def extract(self) -> None:
@@ -96,11 +100,12 @@ class SecodaIntegration(abc.ABC):
             default_auth=self._checked_auth,
             inputs=self.inputs,
         )
+        self._running = run.extraction
         try:
             return await run.execute(self._checked_extract, sink or StdoutSink())
         finally:
             self.report = run.report
-            self._current = None
+            self._current = self._running = None
 
     @final
     def start(self, sink: Sink | None = None) -> RunReport:
@@ -205,12 +210,18 @@ class SecodaIntegration(abc.ABC):
 
         Raises RecordError where it is not taken: it cannot be written as JSON, it is too large, or nothing is awaited.
         """
-        return self._extraction.intake.declare_resource(resource)
+        extraction = self._running  # and not `_extraction`: each call costs, and records come by the million
+        if extraction is None or not extraction.is_running:
+            raise RunError(_NOT_RUNNING)
+        return extraction.intake.declare_resource(resource)
 
     @final
     def declare_lineage(self, lineage: DeclaredLineage) -> Awaitable[None]:
         """Declare a lineage, as `declare_resource` does a resource."""
-        return self._extraction.intake.declare_lineage(lineage)
+        extraction = self._running
+        if extraction is None or not extraction.is_running:
+            raise RunError(_NOT_RUNNING)
+        return extraction.intake.declare_lineage(lineage)
 
     @final
     def for_each(
@@ -263,12 +274,10 @@ class SecodaIntegration(abc.ABC):
 
     @property
     def _extraction(self) -> Extraction:
-        run = self._current
-        if run is None or not run.extraction.is_running:
-            raise RunError(
-                "http_*, paginate and declare_* work only while extract() runs; start it with run() or start()"
-            )
-        return run.extraction
+        extraction = self._running
+        if extraction is None or not extraction.is_running:
+            raise RunError(_NOT_RUNNING)
+        return extraction
 
     async def _run_owning_the_loop(self, sink: Sink | None) -> RunReport:
         with told_of_failures(Extraction.lose_task):

@@ -44,7 +44,8 @@ class Record(BaseModel):
 
         def __init__(self, /, **data: Any) -> None:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
-            if not data.keys() <= self._field_names and self.__pydantic_extra__ is None:
+            # As many fields as keywords: all of them are known, which is a third of the price of a look at their names.
+            if len(self.__pydantic_fields_set__) != len(data) and self.__pydantic_extra__ is None:
                 # A model that ignores extras leaves this slot empty and no serialiser of it reads the slot.
                 unknown = {name: None for name in data if name not in self._field_names}
                 object.__setattr__(self, "__pydantic_extra__", unknown)

@@ -200,7 +200,7 @@ class Run:
                 )
                 for one in (counters.source, counters.upload)
             ]
-            return sides, counters.resources.total(), counters.lineage, counters.delivered, self.phase
+            return sides, sum(counters.resources.values()), counters.lineage, counters.delivered, self.phase
 
         def requests() -> Iterable[str]:
             return self.extraction.waiting(loop.time())

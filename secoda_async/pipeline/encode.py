@@ -24,6 +24,7 @@ from secoda_async.models import (
 _RECORDS: Final = frozenset({Resource, DeclaredLineage})
 _ENDS: Final = frozenset({InternalResource, ExternalTable, ExternalColumn, TablesFromSQLQuery})
 _MINUTE: Final = timedelta(minutes=1)
+_dumps: Final = orjson.dumps
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
@@ -34,7 +35,7 @@ def encode(record: Record) -> bytes:
         moment = fields.get("external_updated_at")
         if moment is None or _is_plain(moment):
             try:
-                return orjson.dumps(fields, _end, _OPTIONS)
+                return _dumps(fields, _end, _OPTIONS)
             except TypeError:
                 pass  # an integer over 64 bits, a lone surrogate: pydantic says what it can do
     try:

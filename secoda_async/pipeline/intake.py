@@ -57,7 +57,7 @@ class Intake:
         self._counters = counters
         self._findings = findings
         self._describe_origin = describe_origin
-        self._undelivered = 0
+        self._crossed = 0  # bytes that are in the queue, or on their way to the disk
         self._resources = OpenBatch()
         self._lineage = OpenBatch()
         self._names: set[str] = set()
@@ -72,6 +72,9 @@ class Intake:
         self._ready.set_result(None)
         self._drain = _Drain(self)
         self._waiters: list[asyncio.Future[None]] = []
+        self._free_until = 0
+        """Bytes in an open batch below which a record fits whatever the other one holds, and nothing has to be done."""
+        self._weigh()
 
     def declare_resource(self, resource: Resource) -> Awaitable[None]:
         """Take a resource. The awaitable is ready unless the queue is full."""
@@ -82,7 +85,9 @@ class Intake:
             awaitable = self._take(self._resources, Kind.RESOURCES, resource)
         else:
             awaitable = self._take_into(scope, scope.resources, resource)
-        self._counters.resources[resource.entity_type] += 1
+        counts = self._counters.resources
+        kind = resource.entity_type
+        counts[kind] = counts.get(kind, 0) + 1
         if resource.__pydantic_extra__:
             self._report_unknown(resource)
         return awaitable
@@ -97,8 +102,11 @@ class Intake:
         else:
             awaitable = self._take_into(scope, scope.lineage, lineage)
         self._counters.lineage += 1
-        start, end = lineage.from_identifier, lineage.to_identifier
-        if lineage.__pydantic_extra__ or start.__pydantic_extra__ or end.__pydantic_extra__:
+        if (
+            lineage.__pydantic_extra__
+            or lineage.from_identifier.__pydantic_extra__
+            or lineage.to_identifier.__pydantic_extra__
+        ):
             self._report_unknown(lineage)
         return awaitable
 
@@ -167,12 +175,14 @@ class Intake:
         if not self._closed:
             self.flush()
             self._closed = True
+            self._weigh()
             self._send.close()
 
     def delivered(self, batch: Batch) -> None:
         """A batch is on disk: there is room again."""
         size = len(batch.lines)
-        self._undelivered -= size
+        self._crossed -= size
+        self._weigh()
         self._counters.undelivered = self._undelivered
         self._counters.delivered += size
         # At half, not at the brim: who waits would take the room of one record each and wait again.
@@ -196,6 +206,15 @@ class Intake:
             "queued_items": self.items.statistics().current_buffer_used,
         }
 
+    @property
+    def _undelivered(self) -> int:
+        """Bytes that are declared and not on disk, those in open scopes left out."""
+        return self._crossed + len(self._resources.lines) + len(self._lineage.lines)
+
+    def _weigh(self) -> None:
+        is_free = not self._closed and self._crossed + 2 * self._batch_bytes <= self._queue_bytes
+        self._free_until = min(self._batch_bytes, self._max_record) if is_free else 0
+
     def _new_id(self, count: int = 1) -> int:
         """The first of so many ids."""
         first = self._last_scope + 1
@@ -207,14 +226,18 @@ class Intake:
             line = encode(record)
         except EncodeError as error:
             raise self._refused(error, record) from None
+        lines = batch.lines
+        if len(lines) + len(line) < self._free_until:  # so nothing is full, and most records take no longer way
+            lines += line
+            batch.records += 1
+            return self._ready
         size = len(line)
         undelivered = self._undelivered + size
         if size > self._max_record or undelivered > self._max_undelivered or self._closed:
             raise self._too_much(record, size)
-        batch.lines += line
+        lines += line
         batch.records += 1
-        self._undelivered = undelivered
-        if len(batch.lines) >= self._batch_bytes:
+        if len(lines) >= self._batch_bytes:
             self._pass_on(ROOT, kind, batch)
         return self._ready if undelivered < self._queue_bytes else self._drain
 
@@ -241,9 +264,7 @@ class Intake:
         return self._ready if self._undelivered < self._queue_bytes else self._drain
 
     def _spill(self, scope: Scope) -> None:
-        size = scope.size
-        self._scopes_bytes -= size
-        self._undelivered += size
+        self._scopes_bytes -= scope.size
         for kind, batch in scope.batches():
             if batch.records:
                 self._pass_on(scope.id, kind, batch)
@@ -257,7 +278,9 @@ class Intake:
 
     def _pass_on(self, scope: int, kind: Kind, batch: OpenBatch) -> None:
         self._send.send_nowait(Batch(scope, kind, batch.lines, batch.records))
+        self._crossed += len(batch.lines)
         batch.lines, batch.records = bytearray(), 0
+        self._weigh()
         counters = self._counters
         counters.undelivered = self._undelivered
         counters.undelivered_peak = max(counters.undelivered_peak, self._undelivered + self._scopes_bytes)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from anyio import to_thread
 
-PIECE: Final = 2**20  # 64 KiB pieces send at two thirds of the speed
+PIECE: Final = 2**23  # each is a trip to a thread: pieces of 1 MiB send at three quarters of the speed
 
 
 class Part(NamedTuple):
@@ -57,7 +57,7 @@ class MultipartFiles:
         return sum(len(head) + part.size + 2 for head, part in self._parts) + len(self._end)
 
     def open(self) -> AsyncIterator[bytes]:
-        """The body from its beginning, in pieces of at most 1 MiB and some. Raises OSError where a file is short."""
+        """The body from its beginning, in pieces of at most 8 MiB and some. Raises OSError where a file is short."""
         self.given_out = False
         self._progress(0)
         return self._counted()
