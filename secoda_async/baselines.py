@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -22,11 +23,12 @@ import orjson
 from anyio import to_thread
 from filelock import FileLock, Timeout
 
-from secoda_async.dataset import Dataset, sums_of
+from secoda_async.dataset import Dataset, Sums, sums_of
 from secoda_async.errors import DeliveryError, RunError, SpoolError
 from secoda_async.spool import INDEX, make_private, new_run_id, replace_file
 from secoda_async.spool_index import Kind
 
+_NONE_KNOWN: Final[Mapping[str, Sums]] = MappingProxyType({})
 FORMAT: Final = 1
 _CURRENT: Final = "current.json"
 _HOLDER: Final = "holder.json"
@@ -121,9 +123,18 @@ class Baselines:
             )
         return found
 
-    def accept(self, dataset: Dataset, run: str, *, index: Path | None = None, is_all: bool = True) -> Baseline:
+    def accept(
+        self,
+        dataset: Dataset,
+        run: str,
+        *,
+        index: Path | None = None,
+        sums: Mapping[str, Sums] = _NONE_KNOWN,
+        is_all: bool = True,
+    ) -> Baseline:
         """Make these files the last accepted sync, and remove the one before.
 
+        ``sums`` are those that are known, by the name of the file; the others are read for theirs.
         ``is_all`` says that the target holds nothing else: what the sync lacks was removed.
         """
         accepted_at = datetime.now(UTC)
@@ -135,7 +146,7 @@ class Baselines:
                 sources[INDEX] = index
             for name, source in sources.items():
                 _link(source, folder / name)
-            files = {name: sums_of(folder / name) for name in sources}
+            files = {name: sums.get(name) or sums_of(folder / name) for name in sources}
             told = {"format": FORMAT, "run": run, "accepted_at": accepted_at, "folder": folder.name, "files": files}
             replace_file(self.directory / _CURRENT, orjson.dumps(told))
             if is_all:

@@ -19,6 +19,8 @@ RUN_FILE: Final = "run.json"
 """What `JSONLSink` writes beside its files."""
 FAILED_FILE: Final = "run.failed.json"
 """What it writes in its place where a run failed."""
+Sums = dict[str, int | str]
+"""``bytes`` and ``sha256`` of a file."""
 _TAIL: Final = 2**20
 _PIECE: Final = 2**20
 
@@ -160,7 +162,7 @@ def _compare(path: Path, sums: object, told_by: Path) -> None:
     raise DatasetError(f"{path} has {what}{_torn(path)}: it is damaged or was edited; run the extraction again{edited}")
 
 
-def sums_of(path: Path) -> dict[str, int | str]:
+def sums_of(path: Path) -> Sums:
     """What a file's content is checked against. It blocks, and reads all of it."""
     digest = hashlib.sha256()
     size = 0

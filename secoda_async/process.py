@@ -20,6 +20,9 @@ Main = Callable[[], Coroutine[Any, Any, T]]
 
 _LOOK: Final = 0.1  # seconds between two looks at whether the caller was cancelled
 _GC_THRESHOLD: Final = 50_000  # a crawl makes many objects and few cycles
+# Seconds that a thread waits for the interpreter while the event loop is busy: with the usual 5 ms the one that writes
+# to disk falls behind a fast source, and everything that is declared waits for it.
+_SWITCH_INTERVAL: Final = 0.0002
 _SHOW_CURSOR: Final = b"\x1b[?25h"  # a live display has hidden it
 _STDERR: Final = 2
 
@@ -46,7 +49,12 @@ def _in_a_loop() -> bool:
 
 
 def _run(main: Main[T], explain: Callable[[], str] | None) -> T:
-    with _Signals(explain) as signals, _quiet_gc(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        _Signals(explain) as signals,
+        _quiet_gc(),
+        _quick_threads(),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         try:
             result = runner.run(signals.cancelling(main))
         except asyncio.CancelledError:
@@ -111,6 +119,16 @@ def _quiet_gc() -> Iterator[None]:
     finally:
         gc.set_threshold(*threshold)
         gc.unfreeze()  # all or none: what was frozen before the run is collectable again, too
+
+
+@contextmanager
+def _quick_threads() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 class _Signals:

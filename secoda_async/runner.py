@@ -20,7 +20,7 @@ from anyio import to_thread
 from secoda_async.baselines import Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
-from secoda_async.dataset import Dataset
+from secoda_async.dataset import Dataset, Sums
 from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, SpoolError, reason_of
 from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
@@ -176,7 +176,11 @@ class Run:
         try:
             if self._baselines is not None:
                 is_all = not isinstance(sink, GuardedSink) or sink.removes_absent
-                self._baselines.accept(self._dataset(spool), self.run_id, index=spool.index, is_all=is_all)
+                files = {kind.filename: spool.file(kind) for kind in Kind}
+                sums: dict[str, Sums] = {
+                    name: {"bytes": file.bytes, "sha256": file.sha256} for name, file in files.items()
+                }
+                self._baselines.accept(self._dataset(spool), self.run_id, index=spool.index, sums=sums, is_all=is_all)
             spool.accept()
         except SpoolError as error:
             raise SpoolError(f"all of it was delivered, but that could not be noted here: {error}") from error

@@ -69,6 +69,7 @@ class Source(Generic[T]):
 
 
 _LEAST, _MOST = 16, MOST_SLOTS  # workers of a call where nobody said how many
+_LEAST_WITHIN = 2  # … of one that is made by a worker: there are others that work beside it
 
 
 def _never() -> bool:
@@ -96,6 +97,7 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
     started = 1
     longest = 0.0
     callers = halted_here()
+    least = crew.least if len(callers) == 1 else min(crew.least, _LEAST_WITHIN)
     async with anyio.create_task_group() as group:
 
         async def work() -> None:
@@ -105,7 +107,7 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
                 item = await source.next()
                 while True:
                     # Workers start as items come, so few items start few workers.
-                    if started < crew.least or (started < crew.most and not crew.busy()):
+                    if started < least or (started < crew.most and not crew.busy()):
                         started += 1
                         group.start_soon(work, name=WORKER_TASK)
                     await worker(item)
@@ -144,7 +146,8 @@ class Workers:
 
     def __init__(self, group: TaskGroup, concurrency: int | None, busy: Callable[[], bool] = _never) -> None:
         self.group = group
-        self._default = Crew(_MOST, _LEAST, busy) if concurrency is None else Crew.of(concurrency)
+        most = concurrency or _MOST
+        self._default = Crew(most, min(most, _LEAST), busy)
         self._results: list[Results[Any]] = []
         self._calls: list[tuple[Coroutine[Any, Any, None], str]] = []
 

@@ -258,6 +258,11 @@ class Client:
                 yield self._redact(f"{request} {what}, for {now - since:.0f} s")
 
     @property
+    def is_busy(self) -> bool:
+        """Whether another request would wait, as far as is known."""
+        return self._traffic.waiting > 0 or self._limit.is_full
+
+    @property
     def unmatched_limits(self) -> Iterable[str]:
         """Keys of ``rate_limits`` that no request has matched."""
         return self._limit.unmatched
