@@ -259,8 +259,11 @@ class Client:
 
     @property
     def is_busy(self) -> bool:
-        """Whether another request would wait, as far as is known."""
-        return self._traffic.waiting > 0 or self._limit.is_full
+        """Whether another request would wait, as far as is known.
+
+        Where the slots are found out, some have to wait: else nobody could tell whether more slots were of use.
+        """
+        return self._traffic.waiting > 0 or (self._concurrency is not None and self._limit.is_full)
 
     @property
     def unmatched_limits(self) -> Iterable[str]:

@@ -73,7 +73,7 @@ class Adaptive(Control):
             self._peak = in_flight
         self._rate.grant(now)
         self.not_before = self._rate.not_before
-        return Ticket(now, in_flight, fresh, self._slots.round_of(now, full=in_flight >= self.slots))
+        return Ticket(now, in_flight, fresh, self._slots.round_of(now, in_flight, full=in_flight >= self.slots))
 
     @override
     def end(self, now: float, ticket: Ticket | None, outcome: Outcome, in_flight: int) -> None:

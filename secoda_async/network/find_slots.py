@@ -60,7 +60,7 @@ class FindSlots:
     def number(self) -> int:
         return int(self._limit)
 
-    def round_of(self, now: float, *, full: bool) -> Round:
+    def round_of(self, now: float, in_flight: int, *, full: bool) -> Round:
         """The round of a request that leaves. ``full``: it takes the last slot, so more of them might help."""
         current = self._round
         if current.left >= current.size:
@@ -69,6 +69,8 @@ class FindSlots:
             current = self._round = Round(now, int(max(_LEAST_ROUND, self._limit, certain)))
         current.left += 1
         current.full += full
+        if in_flight > current.peak:  # noqa: PLR1730 # max() costs four times as much
+            current.peak = in_flight
         return current
 
     def answered(self, now: float, ticket: Ticket, *, full: bool) -> None:
@@ -83,7 +85,8 @@ class FindSlots:
             self._recent_sum += trip
             while len(recent) > _LEAST_ROUND and len(recent) > self._limit / 4:
                 self._recent_sum -= recent.popleft()
-        if self._fast and full and not self._is_growing():
+        # Answers that come together leave slots free until who waits for them goes on, so a round counts as a whole.
+        if self._fast and (full or self._limit < 2 * ticket.round.peak) and not self._is_growing():
             self._grow(now)
 
     def failed(self, now: float, ticket: Ticket, outcome: Outcome) -> None:

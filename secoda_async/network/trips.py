@@ -36,6 +36,8 @@ class Round:
     ended: int = 0
     full: int = 0
     """How many of them took the last free slot."""
+    peak: int = 0
+    """The most that were in flight when one of them left."""
     per_second: float = 0.0
     """How fast they left; set when all have."""
     timed: int = 0
