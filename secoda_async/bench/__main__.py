@@ -12,9 +12,7 @@ import threading
 import time
 from typing import Final
 
-from pydantic import BaseModel
-
-from secoda_async.bench.measure import Figures, measure
+from secoda_async.bench.measure import Ended, measure
 from secoda_async.bench.plan import Job, how_to_record
 from secoda_async.errors import ConfigurationError, ReplayError, SecodaAsyncError
 from secoda_async.load import load_integration
@@ -24,16 +22,6 @@ from secoda_async.user_code import place_of
 _STDOUT: Final = 1
 _STDERR: Final = 2
 _CLEAN_UP: Final = 2.0  # seconds that a run may take to end in order
-
-
-class Ended(BaseModel):
-    """How a run ended."""
-
-    figures: Figures | None = None
-    error: str = ""
-    """What it ended in, for a person, where it has no figures."""
-    is_usage: bool = False
-    """Whether that is a setting or a class that cannot be used."""
 
 
 def main() -> None:

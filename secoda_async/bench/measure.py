@@ -84,6 +84,16 @@ class Figures(BaseModel):
     """Whether every answer was in memory before the run."""
 
 
+class Ended(BaseModel):
+    """How a run ended."""
+
+    figures: Figures | None = None
+    error: str = ""
+    """What it ended in, for a person, where it has no figures."""
+    is_usage: bool = False
+    """Whether that is a setting or a class that cannot be used."""
+
+
 def measure(job: Job, integration_class: type[SecodaIntegration]) -> Figures:
     """Run an integration on a journal, owning the process. Raises what its run raises, and ConfigurationError."""
     conditions = job.conditions

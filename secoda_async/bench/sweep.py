@@ -13,9 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from secoda_async.bench.__main__ import Ended
 from secoda_async.bench.bottleneck import Bottleneck, bottlenecks_of, cpu_parts
-from secoda_async.bench.measure import Figures, made
+from secoda_async.bench.measure import Ended, Figures, made
 from secoda_async.bench.plan import LONG, USUAL, Concurrency, Conditions, Job, how_to_record, least_seconds, name_of
 from secoda_async.bench.recording import Recording
 from secoda_async.errors import BenchmarkError, ConfigurationError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -34,6 +34,8 @@ from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.load import load_integration
 from secoda_async.redact import Redactor
 from secoda_async.spool import replace_file
+
+_REFRESH: Final = 2  # times a second: the runs have the processor
 
 
 def bench(  # noqa: PLR0917 # typer reads the options off the parameters
@@ -141,7 +143,7 @@ def _shown(planned: Plan, console: Console, *, quiet: bool) -> Iterator[Callable
     if quiet or not console.is_terminal:
         yield lambda *_: None
         return
-    with console.status("") as status:
+    with console.status("", refresh_per_second=_REFRESH) as status:
         yield lambda number, point: status.update(f"round {number} of {planned.rounds}, concurrency {name_of(point)}")
 
 
