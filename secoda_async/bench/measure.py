@@ -196,7 +196,7 @@ def _figures(
         seconds=seconds,
         requests=source.requests,
         attempts=sum(counts.requests for load in source.hosts.values() for each in load.endpoints for counts in each()),
-        records=counters.resources.total() + counters.lineage,
+        records=sum(counters.resources.values()) + counters.lineage,
         retries=dict(source.retries),
         peak_in_flight=peak,
         loop_busy=min(1.0, counters.loop_busy / seconds) if seconds else 0.0,
