@@ -111,8 +111,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _quiet_gc() -> Iterator[None]:
     """Keep the collector from walking what was there before the run: that walk was a seventh of a crawl."""
     threshold = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # garbage too, until the end: to collect it first takes longer than a small run
     gc.set_threshold(_GC_THRESHOLD, *threshold[1:])
     try:
         yield

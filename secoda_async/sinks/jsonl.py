@@ -6,7 +6,7 @@ import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import anyio
 import orjson
@@ -23,7 +23,7 @@ from secoda_async.spool import Spool, replace_file
 from secoda_async.spool_index import Kind
 
 FORMAT: Final = 1
-_PIECE: Final = 2**23
+_PIECE, _PIECES = 2**18, 64  # bytes, for which memory is at hand, and how many before a cancelled run is heard
 
 
 class JSONLSink(SyncSink):
@@ -112,7 +112,17 @@ class JSONLSink(SyncSink):
 async def _copy(source: Path, target: Path) -> None:
     """In pieces, so that a cancelled run does not wait for gigabytes."""
     async with opened(source, "rb") as reader, opened(target, "wb") as writer:
-        while piece := await reader.read(_PIECE):
-            await writer.write(piece)
+        while await to_thread.run_sync(_copy_some, reader.wrapped, writer.wrapped):
+            pass
         await writer.flush()
         await to_thread.run_sync(os.fsync, writer.wrapped.fileno())
+
+
+def _copy_some(reader: IO[bytes], writer: IO[bytes]) -> bool:
+    """Whether there is more."""
+    for _ in range(_PIECES):
+        piece = reader.read(_PIECE)
+        if not piece:
+            return False
+        writer.write(piece)
+    return True
