@@ -86,7 +86,7 @@ class CPUSample:
     def _look(self, _: int, frame: FrameType | None) -> None:
         """Attribute the time since the last look to the innermost frame that is known."""
         now = time.thread_time()
-        spent, self._last = now - self._last, now
+        spent = now - self._last
         if self._collecting_since is not None:  # a look that came meanwhile is due at the first line after it
             self._collecting += now - self._collecting_since
             self._collecting_since = now
@@ -99,6 +99,7 @@ class CPUSample:
             frame = frame.f_back  # nothing was done in it so far: the time is that of what called it
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         self._times[code, instruction, self._layer(frame)] += spent - collecting  # type: ignore[assignment]
+        self._last = time.thread_time()  # without the look's own
 
     def _collected(self, phase: str, _: Mapping[str, int]) -> None:
         if threading.get_ident() != self._thread:
