@@ -29,7 +29,6 @@ MAX_HEADER: Final = 64 * 2**10
 """Bytes of a status line and of a header field."""
 BUFFER: Final = 2**18
 """Bytes of a body that wait for their reader before the server is made to wait."""
-_MOST_PLACES: Final = 1000
 _IDLE: Final = 15.0  # seconds, after which many servers close a connection: then it is not used again
 
 
@@ -56,7 +55,13 @@ class Line(ResponseHandler):
         """Seconds for which nothing may come."""
 
     def ask(self, request: bytes, gap: float | None, now: float, *, has_body: bool) -> asyncio.Future[Head]:
-        """Send a request; await what this gives. ``has_body``: its answer may have one, as that to a HEAD has not."""
+        """Send a request; await what this gives. ``has_body``: its answer may have one, as that to a HEAD has not.
+
+        Raises what ended the connection where it is gone.
+        """
+        transport = self.transport
+        if transport is None:  # it was lost right after it was made
+            raise self._exception or aiohttp.ServerDisconnectedError()
         parser = self._own_parser
         if parser is None or not has_body:
             parser = HttpResponseParser(
@@ -78,8 +83,7 @@ class Line(ResponseHandler):
         self.heard = now
         answered: asyncio.Future[Head] = self._loop.create_future()
         self._answered = answered
-        assert self.transport is not None
-        self.transport.write(request)
+        transport.write(request)
         return answered
 
     def end(self) -> bool:
@@ -151,6 +155,7 @@ class Place:
         """As the header Host names it."""
         self._connector = connector
         self._free: deque[Connection] = deque()
+        self._is_closed = False
         # All that a connector wants to know of a request is where it goes.
         self._asker = aiohttp.ClientRequest("GET", url.origin(), loop=asyncio.get_running_loop(), ssl=tls)
 
@@ -175,12 +180,16 @@ class Place:
     def keep(self, connection: Connection, now: float) -> None:
         """Keep a connection that may be used again, and no other for too long."""
         free = self._free
+        if self._is_closed:
+            connection.close()
+            return
         free.append(connection)
         if now - line_of(free[0]).heard >= _IDLE:
             free.popleft().close()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close what is kept, and keep nothing more."""
+        self._is_closed = True
         while self._free:
             self._free.pop().close()
 
@@ -188,8 +197,9 @@ class Place:
 class Connections:
     """Every kept connection of a transport, and one timer for all that something has to come on."""
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, *, most_places: int = 1000) -> None:
         self._connector = connector
+        self._most_places = most_places
         self._loop = asyncio.get_running_loop()
         self._places: dict[tuple[str, str | None, int | None, bool | ssl.SSLContext], Place] = {}
         self._asked: dict[Line, None] = {}
@@ -201,8 +211,8 @@ class Connections:
         key = (url.scheme, url.raw_host, url.port, tls)
         place = self._places.get(key)
         if place is None:
-            if len(self._places) >= _MOST_PLACES:
-                self.close()
+            if len(self._places) >= self._most_places:
+                self._close_places()
             place = self._places[key] = Place(url, tls, self._connector)
         return place
 
@@ -235,6 +245,9 @@ class Connections:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._close_places()
+
+    def _close_places(self) -> None:
         for place in self._places.values():
             place.close()
         self._places.clear()

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import BrokenExchangeError, RequestTimeoutError
+from secoda_async.network.connections import Connections, Line
 from secoda_async.network.message import Request
 from secoda_async.settings import Timeout
 from tests.network.raw_server import OK, Exchange, raw_server
@@ -177,3 +179,39 @@ async def test_a_connection_to_one_place_is_never_used_for_another() -> None:
         assert len(one.exchanges) == len(other.exchanges) == 3
         assert one.connections == other.connections == 1
         assert traffic.attempts == 6
+
+
+async def test_places_that_are_forgotten_give_their_connections_back() -> None:
+    async with raw_server() as one, raw_server() as other, transport() as made:
+        made.__dict__["_connections"] = Connections(made._connector, most_places=1)
+        for _ in range(3):
+            for server in (one, other):
+                assert (await made.send(Request("GET", URL(server.url)))).status_code == 200
+        assert one.connections == other.connections == 3
+        assert len(made._connector._acquired) == 1
+
+
+async def test_a_request_in_flight_while_its_place_is_forgotten_gives_its_connection_back() -> None:
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        asked.set()
+        await goes_on.wait()
+        await exchange.reply()
+
+    async with raw_server(answer) as slow, raw_server() as other, transport() as made:
+        made.__dict__["_connections"] = Connections(made._connector, most_places=1)
+        first = asyncio.ensure_future(made.send(Request("GET", URL(slow.url))))
+        await asked.wait()
+        await made.send(Request("GET", URL(other.url)))
+        goes_on.set()
+        assert (await first).status_code == 200
+        assert len(made._connector._acquired) == 1
+
+
+async def test_a_connection_that_is_lost_before_anything_was_asked_is_a_broken_exchange() -> None:
+    line = Line(asyncio.get_running_loop())
+    line.connection_made(asyncio.Transport())
+    line.connection_lost(None)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        line.ask(b"GET / HTTP/1.1", None, 0.0, has_body=True)
