@@ -47,7 +47,7 @@ class Jobs(SecodaIntegration):
 """
 # Each is run on the journal of the class above.
 OTHERS = {
-    "burns": "def work(self): sum(number * number for number in range(100_000))",
+    "burns": "def work(self): sum(number * number for number in range(400_000))",
     "limited": "rate_limits = {'127.0.0.1': RateLimit(1, per=3600)}",
     "asks": "async def extract(self): await self.http_get('/users')",
     "asks_twice": "async def extract(self):\n        for _ in 'ab': await self.http_get('/jobs')",
