@@ -32,7 +32,7 @@ lint: .venv/installed ## Format check, lint, types and import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed .venv-secodadk/installed $(PEERS) ## Throughput and memory, beside what else there is: about 10 minutes
+bench: .venv/installed .venv-secodadk/installed $(PEERS) ## Throughput and memory, beside what else there is: takes minutes
 	@$(BIN)/python -m benchmarks
 
 bench-full: .venv/installed .venv-secodadk/installed $(PEERS) ## The same at full size: up to an hour

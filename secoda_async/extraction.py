@@ -69,8 +69,8 @@ class Extraction:
         with Intake(self._settings, self._counters, self._findings, self._last_request) as self.intake:
             try:
                 async with client as self.client, anyio.create_task_group() as group:
-                    client = self.client
-                    self.workers = Workers(group, self._settings.concurrency, lambda: client.is_busy)
+                    source = self._counters.source
+                    self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
                     self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
                     self.walks = Walks(self.workers, self.client, self._findings, self._redact)
                     self.scopes = Scopes(

@@ -233,8 +233,8 @@ class SecodaIntegration(abc.ABC):
         scope: Callable[[T], str] | None = None,
         on_error: OnError = "fail",
     ) -> Call[None]:
-        """Await ``worker(item)`` for every item, ``concurrency`` (default: the setting, else as many as are of use)
-        at a time.
+        """Await ``worker(item)`` for every item, ``concurrency`` at a time (default: as many as are of use, at
+        most the setting).
 
         Items may be any iterable, sync or async, of any length: workers pull. The first error stops the rest and is
         raised. ``scope=lambda schema: f"schema:{schema['name']}"`` gives each item a `scope` of its own, with

@@ -22,7 +22,7 @@ from tests.processes import started
 
 def state() -> list[Any]:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    return [handlers, gc.get_threshold(), asyncio.get_event_loop_policy().__class__]
+    return [handlers, gc.get_threshold(), sys.getswitchinterval(), asyncio.get_event_loop_policy().__class__]
 
 
 def test_start_blocks_until_the_run_has_ended_and_gives_the_process_back() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,6 +118,69 @@ async def test_where_nobody_says_how_many_workers_start_while_they_are_of_use(bu
         assert at_once == started
         release.set()
     assert at_once == 1_000
+
+
+@pytest.mark.parametrize(("busy", "started"), [(True, 16), (False, 100)])
+async def test_a_setting_is_the_most_of_which_as_many_start_as_are_of_use(busy: bool, started: int) -> None:
+    at_once = 0
+
+    async def worker(item: int) -> None:
+        nonlocal at_once
+        at_once += 1
+        await release.wait()
+
+    release = anyio.Event()
+    async with anyio.create_task_group() as group:
+        workers = Workers(group, 100, lambda: busy)
+        group.start_soon(lambda: workers.for_each(range(1_000), worker))
+        await anyio.wait_all_tasks_blocked()
+        assert at_once == started
+        release.set()
+
+
+async def test_a_call_within_a_worker_starts_few_workers_while_no_more_are_of_use() -> None:
+    at_once = 0
+
+    async def inner(item: int) -> None:
+        nonlocal at_once
+        at_once += 1
+        await release.wait()
+
+    async def outer(item: int) -> None:
+        await workers.for_each(range(100), inner)
+
+    release = anyio.Event()
+    async with anyio.create_task_group() as group:
+        workers = Workers(group, 100, lambda: True)
+        group.start_soon(lambda: workers.for_each(range(10), outer))
+        await anyio.wait_all_tasks_blocked()
+        assert at_once == 10 * 2
+        release.set()
+    assert at_once == 10 * 100
+
+
+async def test_calls_within_workers_do_not_queue_by_the_hundred_at_a_fixed_number_of_slots() -> None:
+    """Each answer takes long enough for all of the slots to be taken."""
+    most = 0
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        return await answers(request)
+
+    async def extract(self: Any) -> None:
+        async def get(item: int) -> None:
+            nonlocal most
+            await self.http_get(f"/{item}")
+            most = max(most, self.current_run.counters.source.in_flight)
+
+        async def extract_part(item: int) -> None:
+            await self.for_each(range(100), get)
+
+        await self.for_each(range(10), extract_part)
+
+    async with serve(slow) as url:
+        await integration(extract, credentials={"base_url": url}, concurrency=40).run(MemorySink())
+    assert 30 < most < 100, "each call has 2 workers, and more only while nobody waits: 16 each would be 160"
 
 
 async def test_workers_that_were_not_of_use_start_when_they_are() -> None:

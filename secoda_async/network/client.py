@@ -258,14 +258,6 @@ class Client:
                 yield self._redact(f"{request} {what}, for {now - since:.0f} s")
 
     @property
-    def is_busy(self) -> bool:
-        """Whether another request would wait, as far as is known.
-
-        Where the slots are found out, some have to wait: else nobody could tell whether more slots were of use.
-        """
-        return self._traffic.waiting > 0 or (self._concurrency is not None and self._limit.is_full)
-
-    @property
     def unmatched_limits(self) -> Iterable[str]:
         """Keys of ``rate_limits`` that no request has matched."""
         return self._limit.unmatched

@@ -39,7 +39,7 @@ class Head(NamedTuple):
     body: StreamReader
 
 
-class Line(ResponseHandler):
+class KeptProtocol(ResponseHandler):
     """One connection's end: a request goes out by `ask`, until `end` says that its answer has been read.
 
     Between those aiohttp's session may use it, too.
@@ -147,8 +147,8 @@ class Line(ResponseHandler):
             self._payload.set_exception(error)
 
 
-class Place:
-    """The connections to one origin, under one way to check who it is."""
+class OriginPool:
+    """The kept connections to one origin, under one way to check who it is."""
 
     def __init__(self, url: URL, tls: bool | ssl.SSLContext, connector: Connector) -> None:
         self.host = url.host_port_subcomponent or ""
@@ -164,8 +164,8 @@ class Place:
         free = self._free
         while free:
             connection = free.pop()
-            line = line_of(connection)
-            if line.is_free and now - line.heard < _IDLE:
+            protocol = protocol_of(connection)
+            if protocol.is_free and now - protocol.heard < _IDLE:
                 return connection
             connection.close()
         return None
@@ -184,7 +184,7 @@ class Place:
             connection.close()
             return
         free.append(connection)
-        if now - line_of(free[0]).heard >= _IDLE:
+        if now - protocol_of(free[0]).heard >= _IDLE:
             free.popleft().close()
 
     def close(self) -> None:
@@ -197,47 +197,47 @@ class Place:
 class Connections:
     """Every kept connection of a transport, and one timer for all that something has to come on."""
 
-    def __init__(self, connector: Connector, *, most_places: int = 1000) -> None:
+    def __init__(self, connector: Connector, *, most_pools: int = 1000) -> None:
         self._connector = connector
-        self._most_places = most_places
+        self._most_pools = most_pools
         self._loop = asyncio.get_running_loop()
-        self._places: dict[tuple[str, str | None, int | None, bool | ssl.SSLContext], Place] = {}
-        self._asked: dict[Line, None] = {}
+        self._pools: dict[tuple[str, str | None, int | None, bool | ssl.SSLContext], OriginPool] = {}
+        self._asked: dict[KeptProtocol, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = math.inf
 
-    def to(self, url: URL, tls: bool | ssl.SSLContext) -> Place:
-        """The place that a URL is at."""
+    def to(self, url: URL, tls: bool | ssl.SSLContext) -> OriginPool:
+        """The pool of the origin of a URL."""
         key = (url.scheme, url.raw_host, url.port, tls)
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= self._most_places:
-                self._close_places()
-            place = self._places[key] = Place(url, tls, self._connector)
-        return place
+        pool = self._pools.get(key)
+        if pool is None:
+            if len(self._pools) >= self._most_pools:
+                self._close_pools()
+            pool = self._pools[key] = OriginPool(url, tls, self._connector)
+        return pool
 
     def ask(self, connection: Connection, request: bytes, gap: float | None, *, has_body: bool) -> asyncio.Future[Head]:
         """Send a request, and see to it that something comes every ``gap`` seconds, until `end`."""
-        line = line_of(connection)
+        protocol = protocol_of(connection)
         now = self._loop.time()
         if gap is not None:
-            self._asked[line] = None
+            self._asked[protocol] = None
             if now + gap < self._look_at:
                 self._look_in(gap, now)
-        return line.ask(request, gap, now, has_body=has_body)
+        return protocol.ask(request, gap, now, has_body=has_body)
 
     def end(self, connection: Connection) -> bool:
         """The answer has been read. Whether the connection may be used again; else it is closed."""
-        line = line_of(connection)
-        self._asked.pop(line, None)
-        if line.end():
+        protocol = protocol_of(connection)
+        self._asked.pop(protocol, None)
+        if protocol.end():
             return True
         connection.close()
         return False
 
     def drop(self, connection: Connection) -> None:
         """The answer is not wanted, or cannot be had: the connection can be used for no other."""
-        self._asked.pop(line_of(connection), None)
+        self._asked.pop(protocol_of(connection), None)
         connection.close()
 
     def close(self) -> None:
@@ -245,12 +245,12 @@ class Connections:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._close_places()
+        self._close_pools()
 
-    def _close_places(self) -> None:
-        for place in self._places.values():
-            place.close()
-        self._places.clear()
+    def _close_pools(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
 
     def _look_in(self, seconds: float, now: float) -> None:
         if self._timer is not None:
@@ -264,12 +264,12 @@ class Connections:
         self._look_at = math.inf
         now = self._loop.time()
         soonest = math.inf
-        for line in [*self._asked]:
-            assert line.gap is not None
-            left = line.heard + line.gap - now
+        for protocol in [*self._asked]:
+            assert protocol.gap is not None
+            left = protocol.heard + protocol.gap - now
             if left <= 0:
-                del self._asked[line]
-                line.give_up()
+                del self._asked[protocol]
+                protocol.give_up()
             else:
                 soonest = min(soonest, left)
         if soonest < math.inf:
@@ -277,14 +277,14 @@ class Connections:
 
 
 class Connector(aiohttp.TCPConnector):
-    """Makes the connections, as a `Line` each.
+    """Makes the connections, as a `KeptProtocol` each.
 
     It uses no kept one on which something came that nobody asked for: it would be taken for the next answer.
     """
 
     def __init__(self, resolver: AbstractResolver) -> None:
         super().__init__(limit=0, resolver=resolver)
-        self._factory = partial(_line, asyncio.get_running_loop())
+        self._factory = partial(_new_protocol, asyncio.get_running_loop())
 
     @override
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
@@ -295,12 +295,12 @@ class Connector(aiohttp.TCPConnector):
         return None
 
 
-def _line(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return Line(loop)
+def _new_protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return KeptProtocol(loop)
 
 
-def line_of(connection: Connection) -> Line:
+def protocol_of(connection: Connection) -> KeptProtocol:
     """The connection's own end."""
-    line = connection.protocol
-    assert isinstance(line, Line)
-    return line
+    protocol = connection.protocol
+    assert isinstance(protocol, KeptProtocol)
+    return protocol

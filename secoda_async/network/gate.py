@@ -172,11 +172,6 @@ class Gate:
         self._lanes.append(lane)
         return lane
 
-    @property
-    def is_full(self) -> bool:
-        """Whether another request would wait for a slot."""
-        return self._taken - self._streams >= self._control.slots
-
     async def enter(self, lane: Lane, weight: int = 1, request: Request | None = None) -> Ticket | None:
         """Wait for this request's turn, and take a slot. Every enter that returned needs one `leave`.
 

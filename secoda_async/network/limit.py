@@ -123,11 +123,6 @@ class Limit(Layer):
         for host in [*self._hosts.values()]:
             yield from host.gate.waiting(now)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no host that was asked has a free slot."""
-        return bool(self._hosts) and all(host.gate.is_full for host in self._hosts.values())
-
     @override
     async def send(self, request: Request) -> Response:
         url = request.url

@@ -32,7 +32,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
 )
 from secoda_async.network.addresses import AddressRules, Lookup
-from secoda_async.network.connections import BUFFER, MAX_HEADER, Connections, Connector, Place
+from secoda_async.network.connections import BUFFER, MAX_HEADER, Connections, Connector, OriginPool
 from secoda_async.network.deadlines import Deadlines
 from secoda_async.network.decode_body import (
     ACCEPTED,
@@ -167,9 +167,9 @@ class AiohttpTransport(Transport):
             plain = None if proxy is not None or request.stream else self._plain(request, tls)
             if plain is None:
                 return await self._open(request, proxy, tls, times, client_timeout, started=started)
-            place, head = plain
-            connection = place.take(started) or await place.open(client_timeout)
-            return await self._ask(request, place, connection, head, gap=times.read, started=started)
+            pool, head = plain
+            connection = pool.take(started) or await pool.open(client_timeout)
+            return await self._ask(request, pool, connection, head, gap=times.read, started=started)
         except RequestError:  # some are of the kinds below, too
             raise
         except asyncio.CancelledError:
@@ -184,16 +184,23 @@ class AiohttpTransport(Transport):
             if attempt is not None:
                 attempt.end()
 
-    def _plain(self, request: Request, tls: bool | ssl.SSLContext) -> tuple[Place, bytes] | None:
+    def _plain(self, request: Request, tls: bool | ssl.SSLContext) -> tuple[OriginPool, bytes] | None:
         """Where a request goes and what is sent there, where it is a plain one. Raises ValueError or TypeError."""
         if "@" in request.url.raw_authority:  # a credential, which aiohttp makes a header of
             return None
-        place = self._connections.to(request.url, tls)
-        head = self._heads.of(request, place.host)
-        return None if head is None else (place, head)
+        pool = self._connections.to(request.url, tls)
+        head = self._heads.of(request, pool.host)
+        return None if head is None else (pool, head)
 
     async def _ask(
-        self, request: Request, place: Place, connection: Connection, head: bytes, *, gap: float | None, started: float
+        self,
+        request: Request,
+        pool: OriginPool,
+        connection: Connection,
+        head: bytes,
+        *,
+        gap: float | None,
+        started: float,
     ) -> Response:
         """The answer to a plain request."""
         try:
@@ -205,7 +212,7 @@ class AiohttpTransport(Transport):
             raise
         now = self._loop.time()
         if self._connections.end(connection):
-            place.keep(connection, now)
+            pool.keep(connection, now)
         return self._answer(request, message.code, message.headers, content, now - started)
 
     async def _open(

@@ -8,7 +8,7 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import BrokenExchangeError, RequestTimeoutError
-from secoda_async.network.connections import Connections, Line
+from secoda_async.network.connections import Connections, KeptProtocol
 from secoda_async.network.message import Request
 from secoda_async.settings import Timeout
 from tests.network.raw_server import OK, Exchange, raw_server
@@ -135,12 +135,12 @@ async def test_no_request_is_sent_on_a_connection_that_has_been_idle_for_long() 
     async with raw_server() as server, transport() as made:
         request = Request("GET", URL(server.url))
         await made.send(request)
-        place = made._connections.to(request.url, True)
+        pool = made._connections.to(request.url, True)
         now = asyncio.get_running_loop().time()
-        kept = place.take(now + 14)
+        kept = pool.take(now + 14)
         assert kept is not None
-        place.keep(kept, now)
-        assert place.take(now + 15.1) is None
+        pool.keep(kept, now)
+        assert pool.take(now + 15.1) is None
         await made.send(request)
         assert server.connections == 2
 
@@ -149,13 +149,13 @@ async def test_what_is_left_idle_is_closed_when_another_connection_is_kept() -> 
     async with raw_server() as server, transport() as made:
         request = Request("GET", URL(server.url))
         await asyncio.gather(made.send(request), made.send(request))
-        place = made._connections.to(request.url, True)
-        assert len(place._free) == 2
+        pool = made._connections.to(request.url, True)
+        assert len(pool._free) == 2
         now = asyncio.get_running_loop().time()
-        newest = place.take(now)
+        newest = pool.take(now)
         assert newest is not None
-        place.keep(newest, now + 20)
-        assert len(place._free) == 1
+        pool.keep(newest, now + 20)
+        assert len(pool._free) == 1
 
 
 async def test_a_cut_off_head_shows_nothing_of_what_came() -> None:
@@ -183,7 +183,7 @@ async def test_a_connection_to_one_place_is_never_used_for_another() -> None:
 
 async def test_places_that_are_forgotten_give_their_connections_back() -> None:
     async with raw_server() as one, raw_server() as other, transport() as made:
-        made.__dict__["_connections"] = Connections(made._connector, most_places=1)
+        made.__dict__["_connections"] = Connections(made._connector, most_pools=1)
         for _ in range(3):
             for server in (one, other):
                 assert (await made.send(Request("GET", URL(server.url)))).status_code == 200
@@ -200,7 +200,7 @@ async def test_a_request_in_flight_while_its_place_is_forgotten_gives_its_connec
         await exchange.reply()
 
     async with raw_server(answer) as slow, raw_server() as other, transport() as made:
-        made.__dict__["_connections"] = Connections(made._connector, most_places=1)
+        made.__dict__["_connections"] = Connections(made._connector, most_pools=1)
         first = asyncio.ensure_future(made.send(Request("GET", URL(slow.url))))
         await asked.wait()
         await made.send(Request("GET", URL(other.url)))
@@ -210,7 +210,7 @@ async def test_a_request_in_flight_while_its_place_is_forgotten_gives_its_connec
 
 
 async def test_a_connection_that_is_lost_before_anything_was_asked_is_a_broken_exchange() -> None:
-    line = Line(asyncio.get_running_loop())
+    line = KeptProtocol(asyncio.get_running_loop())
     line.connection_made(asyncio.Transport())
     line.connection_lost(None)
     with pytest.raises(aiohttp.ServerDisconnectedError):

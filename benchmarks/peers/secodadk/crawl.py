@@ -7,12 +7,12 @@ from typing import Any
 
 warnings.simplefilter("ignore")  # its models shadow a method of pydantic's
 
-import httpx  # noqa: E402
-from mapping import Mapping  # noqa: E402
-from measure import Plan, measure  # noqa: E402
-from secodadk import DeclaredLineage, InternalResource, Resource, SecodaIntegration  # noqa: E402
-from secodadk.strats.core import NetworkCallStrategy  # noqa: E402
-from secodadk.strats.custom import JSONLIngestResourcesStrategy  # noqa: E402
+import httpx  # noqa: E402 # these too: what is imported here warns
+from mapping import Mapping  # noqa: E402 # as above
+from measure import Plan, measure  # noqa: E402 # as above
+from secodadk import DeclaredLineage, InternalResource, Resource, SecodaIntegration  # noqa: E402 # as above
+from secodadk.strats.core import NetworkCallStrategy  # noqa: E402 # as above
+from secodadk.strats.custom import JSONLIngestResourcesStrategy  # noqa: E402 # as above
 
 MAPPING = Mapping(Resource, DeclaredLineage, InternalResource)
 

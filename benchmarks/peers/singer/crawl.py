@@ -43,7 +43,7 @@ class TablesStream(RESTStream[Any]):
 class Databases(TablesStream):
     name = "databases"
     path = "/databases"
-    schema = {"type": "object", "additionalProperties": True, "properties": {}}  # noqa: RUF012
+    schema = {"type": "object", "additionalProperties": True, "properties": {}}  # noqa: RUF012 # as the SDK declares it
 
     def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
         yield from orjson.loads(response.content)["databases"]
@@ -81,7 +81,7 @@ class Details(TablesStream):
     name = "details"
     path = "/tables/{table}"
     parent_stream_type = Listing
-    schema = {"type": "object", "additionalProperties": True, "properties": {}}  # noqa: RUF012
+    schema = {"type": "object", "additionalProperties": True, "properties": {}}  # noqa: RUF012 # as the SDK declares it
 
     def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
         resources, lineage = MAPPING.of_table(orjson.loads(response.content))
