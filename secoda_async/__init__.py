@@ -44,6 +44,7 @@ from secoda_async.errors import (
     StaleGuardError,
     StatusError,
     TransportError,
+    UnroutedError,
     UploadError,
 )
 from secoda_async.integration import SecodaIntegration
@@ -185,6 +186,7 @@ __all__ = [
     "Transport",
     "TransportError",
     "TypeDiff",
+    "UnroutedError",
     "UploadError",
     "Verdict",
     "__version__",

@@ -19,6 +19,7 @@ SecodaAsyncError
 │   ├── JournalError              … an answer cannot be kept in the run's journal, or read from one
 │   ├── ReplayError               … a recording holds no answer to it
 │   ├── ReplayedFailureError      … it failed when it was recorded
+│   ├── UnroutedError             … a fake source has no route for it
 │   ├── AuthError                 … credentials that could not be renewed
 │   └── ResponseError             … an answer came, and is not data
 │       ├── StatusError           … … its status says so
@@ -139,6 +140,10 @@ class ReplayError(RequestError):
 
 class ReplayedFailureError(RequestError):
     """Raised when a request of a recording had no answer then either; the message is that of the error then."""
+
+
+class UnroutedError(RequestError):
+    """Raised when a `FakeSource` of a test has no route for a request."""
 
 
 class AuthError(RequestError):

@@ -17,9 +17,9 @@ from secoda_async.network.client import Client
 from secoda_async.network.message import Layer, Request, Response
 from secoda_async.redact import Redactor
 from secoda_async.settings import Settings
+from secoda_async.testing.virtual_time import run_virtually
 from secoda_async.workers import Workers
 from tests.network.fake_transport import FakeTransport
-from tests.virtual_time import run_virtually
 
 LATENCY = 0.1
 

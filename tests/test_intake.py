@@ -25,9 +25,9 @@ from secoda_async.counters import Counters
 from secoda_async.findings import Findings
 from secoda_async.pipeline.intake import Intake
 from secoda_async.spool import Batch
+from secoda_async.testing.virtual_time import run_virtually
 from tests.integrations import MemorySink, StreamSink, edge, integration, table
 from tests.server import serve
-from tests.virtual_time import run_virtually
 
 
 def ids(lines: list[bytes]) -> list[str]:

@@ -21,9 +21,9 @@ from secoda_async import (
 )
 from secoda_async.network.message import Options
 from secoda_async.testing import Faults, Latency
+from secoda_async.testing.virtual_time import run_virtually
 from tests.integrations import MemorySink, integration, table
 from tests.network.fake_transport import FakeTransport
-from tests.virtual_time import run_virtually
 
 
 def request(number: int = 0, method: str = "GET", **more: Any) -> Request:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from secoda_async import ConfigurationError, IncompleteRunError
 from secoda_async.report import Status
+from secoda_async.testing.virtual_time import run_virtually
 from secoda_async.workers import Workers
 from tests.integrations import MemorySink, integration
 from tests.server import serve
 from tests.test_run import answers
-from tests.virtual_time import run_virtually
 
 
 @settings(max_examples=60)

@@ -25,7 +25,7 @@ from secoda_async.network.message import Options, Request, Response, Transport
 from secoda_async.network.retry import Retry
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import RetryPolicy
-from tests.virtual_time import run_virtually
+from secoda_async.testing.virtual_time import run_virtually
 
 Outcome = int | type[TransportError] | type[StatusError]
 ANY_ERROR = (ConnectError, RequestTimeoutError, BrokenExchangeError, BodyTooLargeError, StatusError)

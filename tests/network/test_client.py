@@ -32,10 +32,10 @@ from secoda_async.redact import MASK, Redactor
 from secoda_async.report import RunReport
 from secoda_async.settings import RateLimit, RetryPolicy, Settings, Timeout
 from secoda_async.sinks.jsonl import JSONLSink
+from secoda_async.testing.virtual_time import run_virtually
 from tests.network.fake_transport import FakeTransport
 from tests.network.raw_server import RawServer, raw_server
 from tests.server import serve
-from tests.virtual_time import run_virtually
 
 BASE = "http://api.example/v1"
 

@@ -19,8 +19,8 @@ from secoda_async.network.message import Request, Response, Transport
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.trips import Outcome
 from secoda_async.settings import RateLimit
+from secoda_async.testing.virtual_time import run_virtually
 from tests.network.hosts import Changing, FewAtOnce, Host, Planned, Pool, Sliding, now, per_second, refused
-from tests.virtual_time import run_virtually
 
 WARM_UP = {"seconds": 10, "requests": 1000}
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from secoda_async.network.deadlines import Deadlines
-from tests.virtual_time import VirtualTimeLoop
+from secoda_async.testing.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 

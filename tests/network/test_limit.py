@@ -25,8 +25,8 @@ from secoda_async.network.message import Options, Request, Response, Transport
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.transport import AiohttpTransport
 from secoda_async.settings import RateLimit, Timeout
+from secoda_async.testing.virtual_time import VirtualTimeLoop, run_virtually
 from tests.server import serve
-from tests.virtual_time import VirtualTimeLoop, run_virtually
 
 TURN = 1e-4  # more virtual seconds than the turns of the loop between a grant and what follows it
 HOST = "http://one.example"

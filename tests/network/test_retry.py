@@ -31,7 +31,7 @@ from secoda_async.network.rate_headers import parse_retry_after
 from secoda_async.network.retry import Retry, decide
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy
-from tests.virtual_time import run_virtually
+from secoda_async.testing.virtual_time import run_virtually
 
 Outcome = int | tuple[int, dict[str, str]] | type[RequestError]
 

@@ -18,8 +18,8 @@ from secoda_async import (
     Pager,
     PaginationError,
 )
+from secoda_async.testing.virtual_time import run_virtually
 from tests.pagination.source import API, Source, items_of, walking
-from tests.virtual_time import run_virtually
 
 QUERY = {"query": "query ($after: String) { … }"}
 

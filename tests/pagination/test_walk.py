@@ -32,8 +32,8 @@ from secoda_async import (
     SinglePage,
     StatusError,
 )
+from secoda_async.testing.virtual_time import run_virtually
 from tests.pagination.source import API, BASE, Source, answer, items_of, walking
-from tests.virtual_time import run_virtually
 
 Reply = Callable[[Request], Response]
 
