@@ -31,6 +31,7 @@ SecodaAsyncError
 │   └── BackpressureError         … records come faster than they are taken: `await` the declares
 ├── ScopeError                    name, nest and end scopes in order; or a policy found nothing to carry
 ├── DatasetError                  mend the files of records: a line that is none, a file that cannot be read
+├── ExitError                     let extract() return: it ended its process, or meant to
 ├── IncompleteRunError            something was lost, so nothing was delivered
 ├── BenchmarkError                a run of a benchmark failed
 └── DeliveryError                 the run was complete, its delivery was not
@@ -196,6 +197,10 @@ class DatasetError(SecodaAsyncError):
 
 class ScopeError(SecodaAsyncError):
     """Raised when scopes do not fit together, or when one failed and there is nothing to carry over in its place."""
+
+
+class ExitError(SecodaAsyncError):
+    """Raised when a synchronous ``extract`` called ``sys.exit()``, or raised what else would end its process."""
 
 
 class IncompleteRunError(SecodaAsyncError):

@@ -1,4 +1,4 @@
-"""Finds the integration class that a command names."""
+"""Finds the integration class that a command names, one of ``secodadk`` too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeGuard
 
+from secoda_async.compat.bridge import bridged
+from secoda_async.compat.stand_in import base_class, standing_in
 from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
 
@@ -17,18 +20,35 @@ def load_integration(target: str) -> type[SecodaIntegration]:
     """The class that ``MODULE:CLASS`` or ``FILE.py:CLASS`` names.
 
     The file's folder (for a module: the working directory) is put on ``sys.path``, as ``python FILE.py`` does.
+    A synchronous class of ``secodadk`` is given as one that runs it, whether or not that package is installed.
     Raises ConfigurationError where there is no such class; what the file itself raises passes through.
     """
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name.isidentifier():
         raise ConfigurationError(f"{target!r} names no class; write MODULE:CLASS or FILE.py:CLASS")
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    with standing_in():
+        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     found = getattr(module, name, None)
-    if not inspect.isclass(found) or not issubclass(found, SecodaIntegration):
+    if not _is_integration(found):
         raise ConfigurationError(_why_not(place, name, found, module))
+    is_legacy = not issubclass(found, SecodaIntegration)
+    written = "def extract(self)" if is_legacy else "async def extract(self)"
     if inspect.isabstract(found):
-        raise ConfigurationError(f"{name} in {place} has no extract(); write `async def extract(self)` in it")
-    return found
+        raise ConfigurationError(f"{name} in {place} has no extract(); write `{written}` in it")
+    if not is_legacy:
+        return found
+    if inspect.iscoroutinefunction(found.extract):
+        raise ConfigurationError(
+            f"{name} in {place} is a class of secodadk with an asynchronous extract(): derive it from "
+            "secoda_async.SecodaIntegration"
+        )
+    return bridged(found)
+
+
+def _is_integration(found: object) -> TypeGuard[type[Any]]:
+    legacy = base_class()
+    bases = (SecodaIntegration,) if legacy is None else (SecodaIntegration, legacy)
+    return inspect.isclass(found) and issubclass(found, bases)
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -40,7 +60,12 @@ def _load_file(path: Path) -> ModuleType:
         raise ConfigurationError(f"{path} cannot be imported as a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses and pickle look a class's module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as exc:
+        if exc.name == "httpx":
+            exc.add_note("secodadk brings httpx along, and this package does not: pip install httpx")
+        raise
     return module
 
 
@@ -56,11 +81,9 @@ def _load_module(name: str) -> ModuleType:
 
 def _why_not(place: str, name: str, found: object, module: ModuleType) -> str:
     if found is not None:
-        return f"{name} in {place} is no subclass of secoda_async.SecodaIntegration"
+        return f"{name} in {place} is no subclass of SecodaIntegration, of secoda_async or of secodadk"
     there = sorted(
-        other
-        for other, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, SecodaIntegration) and not inspect.isabstract(value)
+        other for other, value in vars(module).items() if _is_integration(value) and not inspect.isabstract(value)
     )
     return f"{place} has no class {name}; " + (
         f"it has {', '.join(there)}" if there else "it has no integration at all"

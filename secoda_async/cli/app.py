@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,6 +53,7 @@ from secoda_async.cli.workspace import (
     workspace_name,
     workspace_sink,
 )
+from secoda_async.compat.bridge import EXTRACT_THREAD
 from secoda_async.errors import ConfigurationError, OutputError, RulesError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.load import load_integration
@@ -301,8 +303,25 @@ def main() -> None:
     """The console script. Ends with one of `ExitStatus`."""
     try:
         app()
+    except SystemExit as end:
+        _leave_threads(end.code)
+        raise
     finally:
         _let_go_of_stdout()
+
+
+def _leave_threads(status: object) -> None:
+    """End the process where code of the user's goes on although its run was stopped: the interpreter would wait for it.
+
+    What a run that was not stopped has left behind is waited for, as Python does.
+    """
+    mine = threading.current_thread()
+    left = [thread for thread in threading.enumerate() if thread is not mine and not thread.daemon]
+    is_stopped = status in (ExitStatus.INTERRUPTED, ExitStatus.TERMINATED)
+    if isinstance(status, int) and (is_stopped or any(thread.name == EXTRACT_THREAD for thread in left)) and left:
+        _let_go_of_stdout()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _let_go_of_stdout() -> None:

@@ -52,8 +52,8 @@ def _is_plain(moment: object) -> bool:
 
 def describe(record: Record) -> str:
     """A record in a message: its class and its id, clipped, with nothing in it that a terminal would obey."""
-    if isinstance(record, DeclaredLineage):
-        ends = (record.from_identifier, record.to_identifier)
+    ends = [getattr(record, name, None) for name in ("from_identifier", "to_identifier")]
+    if any(ends):
         return f"lineage {' → '.join(_clip(end) for end in ends)}"
     return f"{type(record).__name__} {_clip(getattr(record, 'databuilder_id', ''))}"
 

@@ -79,7 +79,7 @@ class Intake:
     def declare_resource(self, resource: Resource) -> Awaitable[None]:
         """Take a resource. The awaitable is ready unless the queue is full."""
         if not isinstance(resource, Resource):
-            raise self._refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
+            raise self.refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
         scope = current_scope.get() if self._names else None  # most runs have no scopes
         if scope is None or scope.owner is not self:
             awaitable = self._take(self._resources, Kind.RESOURCES, resource)
@@ -95,7 +95,7 @@ class Intake:
     def declare_lineage(self, lineage: DeclaredLineage) -> Awaitable[None]:
         """Take a lineage. The awaitable is ready unless the queue is full."""
         if not isinstance(lineage, DeclaredLineage):
-            raise self._refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
+            raise self.refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
         scope = current_scope.get() if self._names else None
         if scope is None or scope.owner is not self:
             awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
@@ -110,6 +110,11 @@ class Intake:
             self._report_unknown(lineage)
         return awaitable
 
+    def take_batch(self, kind: Kind, batch: OpenBatch) -> Awaitable[None]:
+        """Take what was encoded, checked and counted elsewhere. The batch is empty then; awaited as a declare is."""
+        self._pass_on(ROOT, kind, batch)
+        return self._ready if self._undelivered < self._queue_bytes else self._drain
+
     @property
     def scope(self) -> Scope | None:
         """The scope of the running task; None: that of the run."""
@@ -120,9 +125,9 @@ class Intake:
         """Begin a scope within the running task's. Raises ScopeError where the name was used, or that one has ended."""
         outer = self.scope
         if self._closed or (outer is not None and outer.ended):
-            raise self._refused(ScopeError(f"the scope {name!r} begins after what it belongs to has ended; await it"))
+            raise self.refused(ScopeError(f"the scope {name!r} begins after what it belongs to has ended; await it"))
         if name in self._names:
-            raise self._refused(
+            raise self.refused(
                 ScopeError(f"there are two scopes called {name!r}; a name is the scope's own, in every run the same")
             )
         self._names.add(name)
@@ -225,7 +230,7 @@ class Intake:
         try:
             line = encode(record)
         except EncodeError as error:
-            raise self._refused(error, record) from None
+            raise self.refused(error, record) from None
         lines = batch.lines
         if len(lines) + len(line) < self._free_until:  # so nothing is full, and most records take no longer way
             lines += line
@@ -245,10 +250,10 @@ class Intake:
         try:
             line = encode(record)
         except EncodeError as error:
-            raise self._refused(error, record) from None
+            raise self.refused(error, record) from None
         size = len(line)
         if scope.ended:
-            raise self._refused(
+            raise self.refused(
                 ScopeError(f"{describe(record)} was declared into {scope.name!r} after that scope had ended; await it"),
                 record,
             )
@@ -287,12 +292,12 @@ class Intake:
 
     def _too_much(self, record: Record, size: int) -> RecordError | RunError:
         if self._closed:
-            return self._refused(
+            return self.refused(
                 RunError(f"{describe(record)} was declared after extract() had returned; await what declares it")
             )
         if size > self._max_record:
             error = f"{describe(record)} is {size} bytes as JSON, over max_record ({self._max_record} bytes)"
-            return self._refused(RecordTooLargeError(error), record)
+            return self.refused(RecordTooLargeError(error), record)
         error = (
             f"{describe(record)} was not taken: {self._undelivered / _MIB:.0f} MiB are declared and not yet written. "
             "Write `await self.declare_resource(...)` and `await self.declare_lineage(...)`: the await is where "
@@ -302,7 +307,7 @@ class Intake:
         self._findings.run.lose(error)
         return BackpressureError(error)
 
-    def _refused(self, error: E, record: Record | None = None) -> E:
+    def refused(self, error: E, record: Record | None = None) -> E:
         """Count the record as lost, though the error may be caught, and keep what can be shown of it."""
         self._findings.lose(str(error), error=error)
         if record is not None:

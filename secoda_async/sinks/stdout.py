@@ -27,12 +27,14 @@ class StdoutSink(StreamingSink):
     """
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
-        self._stream = stream
+        self._given = stream
+        self._stream: BinaryIO | None = stream
         self._stopped = threading.Event()
 
     @override
     async def open(self, run: RunInfo) -> None:
         self._stopped.clear()
+        self._stream = self._given or sys.stdout.buffer  # what `extract` may put in its place is not meant for lines
 
     @override
     async def write(self, batch: Batch) -> None:
@@ -49,7 +51,8 @@ class StdoutSink(StreamingSink):
         self._stopped.set()
 
     def _write(self, lines: bytes | bytearray) -> None:
-        stream = self._stream or sys.stdout.buffer
+        stream = self._stream
+        assert stream is not None
         try:
             stream.flush()
             descriptor = _pollable(stream)
