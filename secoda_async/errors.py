@@ -16,6 +16,7 @@ SecodaAsyncError
 │   ├── CircuitOpenError          … the host has not answered for a while, so it was not asked
 │   ├── RedirectError             … a redirect that must not be followed
 │   ├── OriginError               … a host or an endpoint that is not allowed
+│   ├── RequestBudgetError        … one more than the run may make
 │   ├── JournalError              … an answer cannot be kept in the run's journal, or read from one
 │   ├── ReplayError               … a recording holds no answer to it
 │   ├── ReplayedFailureError      … it failed when it was recorded
@@ -89,6 +90,10 @@ class RequestError(SecodaAsyncError):
 
 class InvalidRequestError(RequestError):
     """Raised when a request cannot be sent as it stands: a bad URL, header or body."""
+
+
+class RequestBudgetError(RequestError):
+    """Raised when a run makes more requests than ``max_requests`` allows."""
 
 
 class TransportError(RequestError):

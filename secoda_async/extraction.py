@@ -70,9 +70,20 @@ class Extraction:
             try:
                 async with client as self.client, anyio.create_task_group() as group:
                     source = self._counters.source
-                    self.workers = Workers(group, self._settings.concurrency, lambda: source.waiting > 0)
+                    self.workers = Workers(
+                        group,
+                        self._settings.concurrency,
+                        lambda: source.waiting > 0,
+                        sample=self._settings.sample,
+                    )
                     self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
-                    self.walks = Walks(self.workers, self.client, self._findings, self._redact)
+                    self.walks = Walks(
+                        self.workers,
+                        self.client,
+                        self._findings,
+                        self._redact,
+                        first_page_only=self._settings.sample is not None,
+                    )
                     self.scopes = Scopes(
                         self.intake,
                         counters=self._counters,

@@ -19,6 +19,8 @@ class Loss(BaseModel):
     message: str
     request: bool = False
     """Whether it is a request that failed, which the caller may have caught."""
+    error: str = ""
+    """The name of the error, where there was one."""
 
 
 class Finding(BaseModel):
@@ -46,7 +48,8 @@ class Losses:
         """Count a loss. ``error`` is for those who may absorb it."""
         self.count += 1
         if len(self.kept) < _SAMPLES:
-            self.kept.append(Loss(message=message, request=request))
+            name = "" if error is None else type(error).__name__
+            self.kept.append(Loss(message=message, request=request, error=name))
 
     def cancel(self, message: str, *, request: bool) -> None:
         """Count what was cut off, which is a loss where what it belongs to goes on without it."""

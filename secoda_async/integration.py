@@ -67,8 +67,14 @@ class SecodaIntegration(abc.ABC):
     def __init__(self, *, credentials: Mapping[str, Any], transport: Transport | None = None, **settings: Any) -> None:
         self.credentials = Credentials(credentials)
         own = {f.name: getattr(type(self), f.name) for f in fields(Settings) if hasattr(type(self), f.name)}
+        self.setting_origins = {
+            name: "class attribute" for name, value in own.items() if (name, value) != ("base_url", "")
+        }
+        """Where each setting that is not at its default comes from, for a person."""
         if isinstance(given := credentials.get("base_url"), str) and given:
             own["base_url"] = given
+            self.setting_origins["base_url"] = "credential base_url"
+        self.setting_origins |= dict.fromkeys(settings, "constructor")
         self.settings = Settings.of({**own, **settings})
         self.base_url = self.settings.base_url
         self.report: RunReport | None = None
@@ -80,6 +86,20 @@ class SecodaIntegration(abc.ABC):
     @abc.abstractmethod
     async def extract(self) -> None:
         """Read the source, and declare what it holds. When it returns, everything must have been declared."""
+
+    @final
+    def configure(self, origin: str = "configure", /, **settings: Any) -> None:
+        """Change settings before a run: ``integration.configure(concurrency=20)``.
+
+        They win over those of the class and of the constructor. ``origin`` says where they are from, for a person.
+        Raises ConfigurationError where one cannot be used, RunError while a run is under way.
+        """
+        if self._current is not None:
+            raise RunError("settings cannot change while a run is under way; wait for its end")
+        values = {f.name: getattr(self.settings, f.name) for f in fields(Settings)}
+        self.settings = Settings.of({**values, **settings})
+        self.base_url = self.settings.base_url
+        self.setting_origins |= dict.fromkeys(settings, origin)
 
     @final
     async def run(self, sink: Sink | None = None) -> RunReport:

@@ -118,6 +118,14 @@ class InputReport(BaseModel):
     required: bool
     description: str
 
+    @classmethod
+    def list_of(cls, inputs: Mapping[str, Input] | None) -> list[Self]:
+        """The declared inputs, in their order."""
+        return [
+            cls(name=name, secret=one.secret, required=one.required, description=one.description)
+            for name, one in (inputs or {}).items()
+        ]
+
 
 class TrafficReport(BaseModel):
     """Requests to one side."""
@@ -248,10 +256,7 @@ class RunReport(BaseModel):
             source=TrafficReport.of(counters.source, redact),
             upload=TrafficReport.of(counters.upload, redact),
             efficiency=EfficiencyReport.of(counters, concurrency),
-            inputs=[
-                InputReport(name=name, secret=one.secret, required=one.required, description=one.description)
-                for name, one in (inputs or {}).items()
-            ],
+            inputs=InputReport.list_of(inputs),
             peak_memory_bytes=peak_memory(),
             undelivered_peak_bytes=counters.undelivered_peak,
             spool_bytes=counters.delivered,

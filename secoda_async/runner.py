@@ -21,7 +21,7 @@ from secoda_async.baselines import Baselines
 from secoda_async.checks import Checks
 from secoda_async.counters import Counters, Pace
 from secoda_async.dataset import Dataset, Sums
-from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, SpoolError, reason_of
+from secoda_async.errors import ConfigurationError, DeliveryError, OutputError, RunError, SpoolError, reason_of
 from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
 from secoda_async.network.client import Client
@@ -98,6 +98,8 @@ class Run:
         """
         started_at, clock = datetime.now(UTC), time.monotonic()
         error: BaseException | None = None
+        if self._settings.sample is not None and isinstance(sink, SyncSink):
+            raise ConfigurationError("sample reads a part of the source, which is never delivered; leave the sink out")
         self._watchdog = Watchdog(self._settings.watchdog, self._waits(), self._warn)
         self._watchdog.start()
         try:
@@ -136,6 +138,9 @@ class Run:
             opened.append(sink)
             await self.extraction.run(extract, self._client(), spool, sink)
             await self._finish_journal()
+            if self._settings.sample is not None:
+                await self._abort(spool, opened, RunError("a sample is no complete run, so it is not delivered"))
+                return
             await to_thread.run_sync(spool.complete, self._lacks())
             await self._check(spool, sink)
             await self._deliver(spool, sink)

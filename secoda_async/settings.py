@@ -331,6 +331,11 @@ class Settings:
     """Ask only for what has changed since the last run that kept a journal (``ETag``, ``Last-Modified``); keeps one."""
     max_journal: int = 4 * 2**30
     """Largest journal, in bytes; the request whose answer would make it larger ends in JournalError."""
+    max_requests: int | None = None
+    """Requests that a run may make, retries not counted; one more is an error. None: no bound."""
+    sample: int | None = None
+    """Try the way, and deliver nothing: the first page of each `paginate`, and of each `for_each` and `map` so many
+    items. None: everything."""
     batch_bytes: int = 256 * 2**10
     """A batch crosses the queue when it holds this many bytes."""
     queue_bytes: int = 4 * 2**20
@@ -401,6 +406,12 @@ class Settings:
             self.concurrency is None or _is_count(self.concurrency),
             f"concurrency must be a whole number of 1 or more, or None, not {self.concurrency!r}",
         )
+        for name in ("max_requests", "sample"):
+            value = getattr(self, name)
+            _require(
+                value is None or _is_count(value),
+                f"{name} must be a whole number of 1 or more, or None, not {value!r}",
+            )
         _require(
             self.watchdog is None or _is_seconds(self.watchdog),
             f"watchdog must be a number of seconds above 0, or None, not {self.watchdog!r}",

@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
+from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import anyio
@@ -37,13 +38,14 @@ class _End(Exception):  # noqa: N818 # no error: what an iterator raises at its 
 class Source(Generic[T]):
     """Gives one item at a time to whoever asks, from a sync or an async iterable."""
 
-    def __init__(self, items: Items[T]) -> None:
+    def __init__(self, items: Items[T], most: int | None = None) -> None:
+        """``most`` is how many of the items count; None: all."""
         self._sync: Iterator[T] | None = None
         self._async: AsyncIterator[T] | None = None
         if isinstance(items, AsyncIterable):
-            self._async = aiter(items)
+            self._async = aiter(items if most is None else _first(items, most))
         elif isinstance(items, Iterable):
-            self._sync = iter(items)
+            self._sync = iter(items) if most is None else islice(items, most)
         else:
             raise ConfigurationError(f"items must be iterable or async iterable, not {type(items).__name__}")
         self._one_at_a_time = asyncio.Lock()  # an async generator cannot be asked twice at once
@@ -66,6 +68,17 @@ class Source(Generic[T]):
                 raise _End from None
             finally:
                 self.behind = so_far()
+
+
+async def _first(items: AsyncIterable[T], most: int) -> AsyncIterator[T]:
+    left = most
+    async for item in items:
+        yield item
+        left -= 1
+        if not left:
+            break
+    if isinstance(items, Results):  # or what is left of it would be a loss
+        await items.aclose()
 
 
 _LEAST, _MOST = 16, MOST_SLOTS  # workers of a call where nobody said how many
@@ -141,10 +154,18 @@ class Workers:
 
     Usage: ``await workers.for_each(tables, extract_columns)``; ``async for reply in workers.map(urls, get): ...``.
     ``concurrency`` is the number of workers where a call does not say; None: as many as are of use, which they are
-    while ``busy`` says that nothing waits.
+    while ``busy`` says that nothing waits. ``sample`` is how many items of a call count; None: all.
     """
 
-    def __init__(self, group: TaskGroup, concurrency: int | None, busy: Callable[[], bool] = _never) -> None:
+    def __init__(
+        self,
+        group: TaskGroup,
+        concurrency: int | None,
+        busy: Callable[[], bool] = _never,
+        *,
+        sample: int | None = None,
+    ) -> None:
+        self._sample = sample
         self.group = group
         most = concurrency or _MOST
         self._default = Crew(most, min(most, _LEAST), busy)
@@ -155,7 +176,7 @@ class Workers:
         self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None
     ) -> Coroutine[Any, Any, None]:
         """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
-        call = each(Source(items), worker, self.crew(concurrency))
+        call = each(Source(items, self._sample), worker, self.crew(concurrency))
         # Kept until it starts: without an `await` it would work on nothing, and nobody would know.
         self._calls = [one for one in self._calls if _is_unstarted(one[0])]
         self._calls.append((call, _name(worker)))
@@ -163,7 +184,7 @@ class Workers:
 
     def map(self, items: Items[T], worker: Worker[T, R], *, concurrency: int | None = None) -> Map[T, R]:
         """The results of ``worker(item)`` as they complete."""
-        return self.keep(Map(self.group, Source(items), worker, self.crew(concurrency)))
+        return self.keep(Map(self.group, Source(items, self._sample), worker, self.crew(concurrency)))
 
     def keep(self, results: ResultsT) -> ResultsT:
         """Remember results, so that they are stopped and missed where nobody reads them to their end."""

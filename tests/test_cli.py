@@ -1,11 +1,9 @@
 """The command line: each way a run can end is one plain message and one exit status."""
 
-import os
 import re
 import shlex
 import signal
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from typer.testing import CliRunner
 
 from secoda_async.cli.app import app
 from secoda_async.testing import FakeWorkspace
+from tests.command_line import COMMAND, command, one_message
 from tests.network.proxy_server import proxy_server
 from tests.processes import started
 from tests.server import serve
 
-COMMAND = str(Path(sys.executable).with_name("secoda-async"))
 SOURCE = """
 import asyncio
 import json
@@ -129,20 +127,6 @@ async def url() -> AsyncIterator[str]:
 
     async with serve(answer) as base:
         yield base
-
-
-async def command(*arguments: object, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    done = await anyio.run_process(
-        [COMMAND, *map(str, arguments)], check=False, env={**os.environ, "COLUMNS": "200", **(env or {})}
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def one_message(errors: str) -> str:
-    """The one line that says what happened; there must be no traceback beside it."""
-    assert "Traceback" not in errors
-    [line] = [line for line in errors.splitlines() if line.startswith("error: ")]
-    return line
 
 
 async def test_a_complete_run_prints_every_line_and_exits_with_0(source: Path, url: str) -> None:

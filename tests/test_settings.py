@@ -29,6 +29,7 @@ BAD = [
     *((Settings, "rate_limits", value) for value in [None, 5, [RateLimit(1)], RateLimit(1)]),
     *((Settings, "rate_limits", {"a.example": value}) for value in [None, 5, "10/s", [RateLimit(1), 5], "", {"x": 1}]),
     *((Settings, "concurrency", value) for value in NO_COUNTS if value is not None),
+    *((Settings, name, value) for name in ("max_requests", "sample") for value in NO_COUNTS if value is not None),
     *((Settings, "retry", value) for value in [5, "3", True, UNSET]),
     *((Settings, "timeout", value) for value in ["3", True, [], UNSET]),
     *((Settings, "verify", value) for value in [None, 1, "", Path("ca.pem")]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,6 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 def _read(file: Path, option: str) -> bytes:
     try:
-        return file.read_bytes()
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as exc:
         raise ConfigurationError(f"{option} {file} cannot be read: {exc.strerror or exc}") from exc

@@ -23,7 +23,7 @@ CredentialEnv: TypeAlias = Annotated[
     typer.Option(metavar="NAME=VARIABLE", help="One credential, from the environment variable."),
 ]
 CredentialsFile: TypeAlias = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Credentials from a file: one JSON object.")
+    Path | None, typer.Option(metavar="FILE", help="Credentials from a file: one JSON object. - is standard input.")
 ]
 StateDir: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where runs keep their files. Default: .secoda-async.")
@@ -41,6 +41,10 @@ TrustEnv: TypeAlias = Annotated[
 ]
 CaFile: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Check every server's certificate against this CA file.")
+]
+Assignments: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as timeout=30; --show-settings lists them."),
 ]
 Strict: TypeAlias = Annotated[
     bool,

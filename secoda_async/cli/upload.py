@@ -17,6 +17,7 @@ from secoda_async.checks import Checks
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.guard import Against, AllowEmpty, AllowStale, FirstSync, StaleLimit, guard_settings
 from secoda_async.cli.options import CaFile, Debug, Proxy, Quiet, StateDir, Strict, TrustEnv, given, network_settings
+from secoda_async.cli.settings_sources import find_settings, of_network, settings_of
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.cli.show_verdict import show_verdict
 from secoda_async.cli.validate import OnConflictOption
@@ -73,19 +74,12 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     console = Console(stderr=True)
     redact = Redactor()
     resend: Resend | None = None
+    settings = Settings()
     name = ""
     try:
-        sink = workspace_sink(
-            integration_id=integration_id,
-            base_url=base_url,
-            api_key_file=api_key_file,
-            insecure_http=insecure_http,
-            staling_is_off=staling_is_off,
-            batched=batched,
-            network=network_settings(proxy, trust_env, ca_file),
-        )
-        settings = Settings.of(
-            given(state_dir=state_dir, strict=strict or None, on_conflict=on_conflict)
+        found = find_settings(
+            network_settings(proxy, trust_env, ca_file)
+            | given(state_dir=state_dir, strict=strict or None, on_conflict=on_conflict)
             | guard_settings(
                 allow_stale=allow_stale,
                 allow_empty=allow_empty,
@@ -94,6 +88,16 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
                 against=against,
             )
         )
+        sink = workspace_sink(
+            integration_id=integration_id,
+            base_url=base_url,
+            api_key_file=api_key_file,
+            insecure_http=insecure_http,
+            staling_is_off=staling_is_off,
+            batched=batched,
+            network=of_network(found),
+        )
+        settings = settings_of(found)
         name = workspace_name(sink)
         resend = Resend(directory, sink, settings=settings, redact=redact, dry_run=dry_run)
         with _progress(resend.traffic, console, quiet=quiet):
@@ -117,7 +121,7 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     if resend is not None and resend.lacks:
         console.print(Text.assemble(("degraded: ", "bold yellow"), f"in the run, {resend.lacks}"), soft_wrap=True)
         raise typer.Exit(ExitStatus.DEGRADED)
-    if strict and checks.verdict is not None and checks.verdict.breaches:
+    if settings.strict and checks.verdict is not None and checks.verdict.breaches:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 

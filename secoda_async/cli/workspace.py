@@ -17,7 +17,10 @@ BaseUrl: TypeAlias = Annotated[
     typer.Option(metavar="REGION|URL", help=f"The workspace's API: {', '.join(REGIONS)}, or its URL. Default: us."),
 ]
 ApiKeyFile: TypeAlias = Annotated[
-    Path | None, typer.Option(metavar="FILE", help=f"The API key's file. Default: the variable {API_KEY_VARIABLE}.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help=f"The API key's file, or - for standard input. Default: the variable {API_KEY_VARIABLE}."
+    ),
 ]
 InsecureHttp: TypeAlias = Annotated[
     bool, typer.Option("--insecure-http", help="Send the API key over plain http to another machine.")

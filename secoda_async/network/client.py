@@ -26,6 +26,7 @@ from secoda_async.network.asked import last_asked
 from secoda_async.network.auth import as_auth
 from secoda_async.network.authorize import Authorize, Start
 from secoda_async.network.breaker import Breaker
+from secoda_async.network.budget import Budget
 from secoda_async.network.control import Adaptive, Control, Fixed
 from secoda_async.network.cookies import Cookies
 from secoda_async.network.egress import EgressTransport
@@ -206,6 +207,8 @@ class Client:
             undeclared=self._find_undeclared,
         )
         self._chain: Transport = Redirect(origins)
+        if settings.max_requests is not None:
+            self._chain = Budget(self._chain, settings.max_requests)
 
     async def __aenter__(self) -> Self:
         return self

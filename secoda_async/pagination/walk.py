@@ -48,7 +48,10 @@ class Door(Protocol):
 class Walks:
     """The listings of one run. Usage: ``async for table in walks.paginate("/tables"): ...``."""
 
-    def __init__(self, workers: Workers, door: Door, findings: Findings, redact: Redactor) -> None:
+    def __init__(
+        self, workers: Workers, door: Door, findings: Findings, redact: Redactor, *, first_page_only: bool = False
+    ) -> None:
+        self._first_page_only = first_page_only
         self._workers = workers
         self._door = door
         self._findings = findings
@@ -88,6 +91,7 @@ class Walks:
             optional=options.get("optional", False),
             max_pages=max_pages,
             ahead=self._workers.crew(concurrency).least,
+            first_page_only=self._first_page_only,
         )
         return self._workers.keep(walk)
 
@@ -116,8 +120,10 @@ class Walk(Results[Page]):
         optional: bool,
         max_pages: int | None,
         ahead: int,
+        first_page_only: bool,
     ) -> None:
         super().__init__(group, ahead=0)
+        self._first_page_only = first_page_only
         self._request = request
         self._pager = pager
         self._path = items
@@ -180,6 +186,8 @@ class Walk(Results[Page]):
         audit.total_path = pager.total
         audit.is_new_request(_key(page.response.request))
         await self._take(page)
+        if self._first_page_only:
+            return
         if (rest := pager.rest(page)) is not None:
             page = await self._walk_many(pager, page, rest)
             if self._report is None or not audit.is_short:

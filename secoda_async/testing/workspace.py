@@ -89,13 +89,15 @@ class FakeWorkspace:
         catalog_cap: int = CATALOG_CAP,
         page_size: int = 100,
         distort: Callable[[dict[str, Any]], Any] = _as_it_is,
+        on_sync: Callable[[str, Sync], None] | None = None,
     ) -> None:
         """``staling`` off: a sync adds and changes, and removes nothing. ``retry_after``: whether a 429 says how long.
 
         ``max_body`` in bytes: a larger request is answered 413. ``clock`` gives the seconds by which calls a minute
         are counted. ``port`` 0 takes a free one. ``catalog_cap`` is the most that one query of the catalog lists, and
         ``page_size`` what a page holds where a request names no other size. ``distort`` makes of a page of the catalog
-        what is answered instead: to test what becomes of a client where the platform is not as documented.
+        what is answered instead: to test what becomes of a client where the platform is not as documented. ``on_sync``
+        is told of each accepted import: the integration's id, and the sync.
         """
         self._authorization = f"Bearer {api_key}".encode()
         self._staling = staling
@@ -108,6 +110,7 @@ class FakeWorkspace:
         self._catalog_cap = catalog_cap
         self._page_size = page_size
         self._distort = distort
+        self._on_sync = on_sync
         self._calls: deque[float] = deque(maxlen=CALLS_PER_MINUTE)
         self._catalogs: dict[str, Catalog] = {}
         self._closing = AsyncExitStack()
@@ -148,9 +151,9 @@ class FakeWorkspace:
         """Stop serving; what the workspace holds can still be asked. Calling it again does nothing."""
         await self._closing.aclose()
 
-    def create_integration(self, name: str) -> str:
-        """A new custom integration's id."""
-        return self._add(name, "custom")
+    def create_integration(self, name: str, *, integration_id: str | None = None) -> str:
+        """A new custom integration's id; the given one, where it shall be known beforehand."""
+        return self._add(name, "custom", integration_id)
 
     def resources(self, integration_id: str) -> dict[str, dict[str, Any]]:
         """What the workspace holds now: each resource as it was sent, by its ``databuilder_id``."""
@@ -164,8 +167,8 @@ class FakeWorkspace:
         """Every accepted import, in order."""
         return list(self._catalogs[integration_id].syncs)
 
-    def _add(self, name: str, type_: str) -> str:
-        integration_id = str(uuid.uuid4())
+    def _add(self, name: str, type_: str, integration_id: str | None = None) -> str:
+        integration_id = integration_id or str(uuid.uuid4())
         self._catalogs[integration_id] = Catalog(name, type_)
         return integration_id
 
@@ -238,6 +241,8 @@ class FakeWorkspace:
             resource_lines=resources.lines,
             lineage_lines=lineage.lines,
         )
+        if self._on_sync is not None:
+            self._on_sync(request.match_info["id"], sync)
         return _json({"resources": sync.resource_lines, "lineages": sync.lineage_lines})
 
     async def _receive(self, request: web.Request, files: Sequence[CheckedFile]) -> None:

@@ -1,0 +1,99 @@
+"""``secoda-async dev``: a workspace on this machine, to try uploads on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+from typing import TYPE_CHECKING, Annotated, Final
+
+import anyio
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from secoda_async.cli.credentials import API_KEY_VARIABLE
+from secoda_async.cli.failure import exit_status, show_error
+from secoda_async.errors import ConfigurationError
+from secoda_async.redact import Redactor
+from secoda_async.wording import counted
+
+if TYPE_CHECKING:
+    from secoda_async.testing.catalog import Sync
+
+_KEY: Final = "dev-key"  # of a workspace that only this machine reaches
+
+
+def dev(
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes a free one.")] = 8765,
+    integration_id: Annotated[
+        str, typer.Option(metavar="ID", help="The id that the workspace's integration has.")
+    ] = "dev",
+    no_staling: Annotated[
+        bool, typer.Option("--no-staling", help="Keep what a sync leaves out: Disable Automatic Staling.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON, {url, integration_id}, once it serves.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Serve a workspace that behaves as Secoda's documentation says, on 127.0.0.1, until Ctrl-C.
+
+    It holds what is uploaded to it in memory. Its API key is that of SECODA_API_KEY, else dev-key.
+    """
+    try:
+        anyio.run(_serve, port, integration_id, not no_staling, as_json)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
+        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        raise typer.Exit(exit_status(error)) from None
+
+
+async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -> None:
+    # It imports a web server, which no other command needs.
+    from secoda_async.testing.workspace import FakeWorkspace  # noqa: PLC0415
+
+    own_key = os.environ.get(API_KEY_VARIABLE)
+    console = Console(stderr=True, highlight=False)
+
+    def tell(_: str, sync: Sync) -> None:
+        said = (
+            f"{sync.at:%H:%M:%S} sync: {counted(sync.resource_lines, 'resource')}, {sync.lineage_lines:,} lineage; "
+            f"{len(sync.added):,} added, {len(sync.changed):,} changed, {len(sync.removed):,} removed"
+        )
+        console.print(Text(said), soft_wrap=True)
+
+    workspace = FakeWorkspace(api_key=own_key or _KEY, staling=staling, port=port, on_sync=tell)
+    # Before it says that it serves: whoever has read that may stop this process at once.
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        try:
+            await workspace.__aenter__()
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise
+            raise ConfigurationError(f"port {port} is in use; give another one with --port, or 0") from None
+        try:
+            workspace.create_integration("dev", integration_id=integration_id)
+            if as_json:
+                typer.echo(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
+            else:
+                _introduce(workspace.url, integration_id, has_key=own_key is not None, console=console)
+            async for _ in signals:
+                return
+        finally:
+            await workspace.aclose()
+
+
+def _introduce(url: str, integration_id: str, *, has_key: bool, console: Console) -> None:
+    options = shlex.join(["--upload", "--base-url", url, "--integration-id", integration_id])
+    lines = [
+        f"A workspace that behaves as Secoda's documentation says: {url}",
+        "Upload to it from another terminal; nothing leaves this machine. Ctrl-C ends it.",
+        "",
+        *([] if has_key else [f"  export {API_KEY_VARIABLE}={_KEY}"]),
+        f"  secoda-async run MODULE_OR_FILE:CLASS {options}",
+        "",
+    ]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,52 @@
+"""Finds the report of an earlier run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+from pydantic import ValidationError
+
+from secoda_async.errors import ConfigurationError
+from secoda_async.report import RunReport
+from secoda_async.runner import REPORT
+from secoda_async.spool import resolve_state_dir
+
+LAST: Final = "last"
+RunName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, its folder, a file of --report, or `last`: the newest run.")
+]
+
+
+def find_report(name: str, state_dir: Path | None) -> RunReport:
+    """The report of a run. Raises ConfigurationError where there is none."""
+    path = _path(name, state_dir)
+    try:
+        return RunReport.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no report {path}; it is written when a run ends") from None
+    except OSError as exc:
+        raise ConfigurationError(f"the report {path} cannot be read: {exc.strerror or exc}") from None
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        why = f"{field}: {first['msg']}" if field else first["msg"]
+        raise ConfigurationError(f"{path} is no report of a run that this version reads ({why})") from None
+
+
+def _path(name: str, state_dir: Path | None) -> Path:
+    given = Path(name)
+    if name != LAST and given.is_file():
+        return given
+    if name != LAST and given.is_dir():
+        return given / REPORT
+    runs = resolve_state_dir(state_dir) / "runs"
+    kept = sorted(folder.name for folder in runs.iterdir() if (folder / REPORT).is_file()) if runs.is_dir() else []
+    if name == LAST and kept:
+        return runs / kept[-1] / REPORT
+    if name in kept:
+        return runs / name / REPORT
+    there = f"it holds {', '.join(kept)}" if kept else "it holds no run that has ended"
+    wanted = "run" if name == LAST else f"run {name!r}"
+    raise ConfigurationError(f"there is no {wanted} in {runs}; {there}. Run an integration first, or give --state-dir")
