@@ -9,7 +9,9 @@ from secoda_async.testing.assert_valid import assert_valid
 from secoda_async.testing.catalog import Sync
 from secoda_async.testing.extract import Records, run_extract, run_extract_sync
 from secoda_async.testing.fake_source import FakeSource
+from secoda_async.testing.fault_lab import FaultLab
 from secoda_async.testing.golden import assert_golden
+from secoda_async.testing.lab_report import Experiment, LabReport, Outcome
 from secoda_async.testing.listing import Listing
 from secoda_async.testing.route import Route
 from secoda_async.testing.virtual_time import VirtualTimeLoop, run_virtually
@@ -17,11 +19,15 @@ from secoda_async.testing.workspace import FakeWorkspace
 
 __all__ = [
     "Answer",
+    "Experiment",
     "FakeSource",
     "FakeWorkspace",
+    "FaultLab",
     "Faults",
+    "LabReport",
     "Latency",
     "Listing",
+    "Outcome",
     "Records",
     "Route",
     "Sync",
