@@ -10,6 +10,8 @@ import trustme
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["pytester"]  # for tests of the plugin
+
 # No test is about durations: this machine's speed, and hypothesis's own first start, say nothing about the code.
 settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("full"))

@@ -62,12 +62,18 @@ def run_extract_sync(integration: SecodaIntegration, *, virtual_time: bool = Fal
     With ``virtual_time`` back-off, limits and latency pass at once, where the source is a `FakeSource` or a recording.
     Raises RunError where an event loop runs, and otherwise as `run_extract`.
     """
+    refuse_loop("await run_extract(…)")
+    run = run_virtually if virtual_time else asyncio.run
+    return run(run_extract(integration))
+
+
+def refuse_loop(instead: str) -> None:
+    """Raise RunError where an event loop runs, which says what to write ``instead`` of a blocking call."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        run = run_virtually if virtual_time else asyncio.run
-        return run(run_extract(integration))
-    raise RunError("run_extract_sync is for plain functions; in an async one write `await run_extract(…)`")
+        return
+    raise RunError(f"an event loop runs here, and this call would block it; write `{instead}`")
 
 
 class MemorySink(Sink):

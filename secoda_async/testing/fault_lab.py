@@ -23,7 +23,7 @@ from secoda_async.testing.child import CAN_FORK, killed_in_child
 from secoda_async.testing.difference import Difference, compare
 from secoda_async.testing.disturb import Killer
 from secoda_async.testing.exchanges import Exchange, Recorder
-from secoda_async.testing.extract import MemorySink, Records, without_traces
+from secoda_async.testing.extract import MemorySink, Records, refuse_loop, without_traces
 from secoda_async.testing.fake_source import FakeSource
 from secoda_async.testing.fault_plan import FAULTS, KILL, plan, steps_to_kill_at
 from secoda_async.testing.lab_report import Experiment, LabReport, Outcome
@@ -109,10 +109,11 @@ class FaultLab:
         Raises what the undisturbed run raises, and ConfigurationError where it declares nothing, asks nothing of the
         transport, or does not give the same records twice.
         """
-        return await to_thread.run_sync(self.run_sync)
+        return await to_thread.run_sync(self.run_sync)  # where no loop runs
 
     def run_sync(self) -> LabReport:
-        """`run` for a test that is a plain function."""
+        """`run` for a test that is a plain function. Raises RunError where an event loop runs."""
+        refuse_loop("await lab.run()")
         undisturbed, records = self._undisturbed()
         experiments = tuple(self._experiments(undisturbed, records))
         return LabReport(undisturbed.asked, len(records.resources), experiments)
