@@ -50,8 +50,8 @@ class ThreadIntake:
         self._counters = counters
         self._findings = findings
         self._lock = threading.Lock()
-        self._open = {kind: OpenBatch() for kind in Kind}
-        self._full: deque[tuple[Kind, OpenBatch]] = deque()
+        self._open = {kind: OpenBatch(kind) for kind in Kind}
+        self._full: deque[OpenBatch] = deque()
         self._passed_on = 0  # bytes; written under the lock
         self._taken = 0  # of these; written in the loop
         self._waiting: deque[threading.Lock] = deque()
@@ -96,9 +96,9 @@ class ThreadIntake:
             if young.cancelled_caught:
                 await self._pass_on_open()
             while self._full:
-                kind, batch = self._full.popleft()
+                batch = self._full.popleft()
                 size = len(batch.lines)
-                await self._intake.take_batch(kind, batch)
+                await self._intake.take_batch(batch)
                 self._taken += size
                 self._let_go_on()
 
@@ -107,7 +107,7 @@ class ThreadIntake:
         self._is_closed = True
         await self._pass_on_open()
         while self._full:
-            _ = self._intake.take_batch(*self._full.popleft())  # nobody waits any more
+            _ = self._intake.take_batch(self._full.popleft())  # nobody waits any more
         self._let_go_on()
 
     def _count(self, kind: Kind, record: Record) -> None:
@@ -124,9 +124,9 @@ class ThreadIntake:
 
     def _pass_on(self, kind: Kind) -> None:
         batch = self._open[kind]
-        self._open[kind] = OpenBatch()
+        self._open[kind] = OpenBatch(kind)
         self._passed_on += len(batch.lines)
-        self._full.append((kind, batch))
+        self._full.append(batch)
 
     async def _pass_on_open(self) -> None:
         while not self._lock.acquire(blocking=False):  # noqa: ASYNC110 # the loop waits for no thread

@@ -32,6 +32,7 @@ SCOPES_BYTES: Final = 64 * 2**20
 MOST_REJECTED: Final = 10_000
 """Records that could not be taken and are kept; all are counted."""
 _MIB: Final = 2**20
+_RESOURCES, _LINEAGE = Kind.RESOURCES, Kind.LINEAGE  # each look at a member of an Enum costs as much as a call
 
 E = TypeVar("E", bound=Exception)
 
@@ -58,8 +59,9 @@ class Intake:
         self._findings = findings
         self._describe_origin = describe_origin
         self._crossed = 0  # bytes that are in the queue, or on their way to the disk
-        self._resources = OpenBatch()
-        self._lineage = OpenBatch()
+        self._resource_counts = counters.resources
+        self._resources = OpenBatch(Kind.RESOURCES)
+        self._lineage = OpenBatch(Kind.LINEAGE)
         self._names: set[str] = set()
         self._scopes: dict[int, Scope] = {}
         self._scopes_bytes = 0
@@ -80,12 +82,20 @@ class Intake:
         """Take a resource. The awaitable is ready unless the queue is full."""
         if not isinstance(resource, Resource):
             raise self.refused(EncodeError(f"declare_resource takes a Resource, not {type(resource).__name__}"))
-        scope = current_scope.get() if self._names else None  # most runs have no scopes
-        if scope is None or scope.owner is not self:
-            awaitable = self._take(self._resources, Kind.RESOURCES, resource)
+        try:
+            line = encode(resource)
+        except EncodeError as error:
+            raise self.refused(error, resource) from None
+        batch = self._resources
+        lines = batch.lines
+        # Nothing is full, and there are no scopes: most records take no longer way than this.
+        if len(lines) + len(line) < self._free_until and not self._names:
+            lines += line
+            batch.records += 1
+            awaitable: Awaitable[None] = self._ready
         else:
-            awaitable = self._take_into(scope, scope.resources, resource)
-        counts = self._counters.resources
+            awaitable = self._take(_RESOURCES, resource, line)
+        counts = self._resource_counts
         kind = resource.entity_type
         counts[kind] = counts.get(kind, 0) + 1
         if resource.__pydantic_extra__:
@@ -96,11 +106,18 @@ class Intake:
         """Take a lineage. The awaitable is ready unless the queue is full."""
         if not isinstance(lineage, DeclaredLineage):
             raise self.refused(EncodeError(f"declare_lineage takes a DeclaredLineage, not {type(lineage).__name__}"))
-        scope = current_scope.get() if self._names else None
-        if scope is None or scope.owner is not self:
-            awaitable = self._take(self._lineage, Kind.LINEAGE, lineage)
+        try:
+            line = encode(lineage)
+        except EncodeError as error:
+            raise self.refused(error, lineage) from None
+        batch = self._lineage
+        lines = batch.lines
+        if len(lines) + len(line) < self._free_until and not self._names:
+            lines += line
+            batch.records += 1
+            awaitable: Awaitable[None] = self._ready
         else:
-            awaitable = self._take_into(scope, scope.lineage, lineage)
+            awaitable = self._take(_LINEAGE, lineage, line)
         self._counters.lineage += 1
         if (
             lineage.__pydantic_extra__
@@ -110,9 +127,9 @@ class Intake:
             self._report_unknown(lineage)
         return awaitable
 
-    def take_batch(self, kind: Kind, batch: OpenBatch) -> Awaitable[None]:
+    def take_batch(self, batch: OpenBatch) -> Awaitable[None]:
         """Take what was encoded, checked and counted elsewhere. The batch is empty then; awaited as a declare is."""
-        self._pass_on(ROOT, kind, batch)
+        self._pass_on(ROOT, batch)
         return self._ready if self._undelivered < self._queue_bytes else self._drain
 
     @property
@@ -143,7 +160,8 @@ class Intake:
             self._spill(scope)
         else:
             self._scopes_bytes -= scope.size
-            scope.resources, scope.lineage = OpenBatch(), OpenBatch()
+            for batch in scope.batches():
+                batch.lines, batch.records = bytearray(), 0
         scope.ended = True
         del self._scopes[scope.id]
         if scope.outer is not None:
@@ -164,9 +182,9 @@ class Intake:
 
     def flush(self) -> None:
         """Let what the run itself has gathered cross the queue, full or not."""
-        for kind, batch in ((Kind.RESOURCES, self._resources), (Kind.LINEAGE, self._lineage)):
+        for batch in (self._resources, self._lineage):
             if batch.records:
-                self._pass_on(ROOT, kind, batch)
+                self._pass_on(ROOT, batch)
 
     def __enter__(self) -> Self:
         return self
@@ -226,31 +244,21 @@ class Intake:
         self._last_scope += count
         return first
 
-    def _take(self, batch: OpenBatch, kind: Kind, record: Record) -> Awaitable[None]:
-        try:
-            line = encode(record)
-        except EncodeError as error:
-            raise self.refused(error, record) from None
-        lines = batch.lines
-        if len(lines) + len(line) < self._free_until:  # so nothing is full, and most records take no longer way
-            lines += line
-            batch.records += 1
-            return self._ready
-        size = len(line)
-        undelivered = self._undelivered + size
-        if size > self._max_record or undelivered > self._max_undelivered or self._closed:
-            raise self._too_much(record, size)
-        lines += line
+    def _take(self, kind: Kind, record: Record, line: bytes) -> Awaitable[None]:
+        scope = self.scope if self._names else None  # most runs have none
+        if scope is not None:
+            return self._take_into(scope, kind, record, line)
+        batch = self._resources if kind is _RESOURCES else self._lineage
+        undelivered = self._undelivered + len(line)
+        if len(line) > self._max_record or undelivered > self._max_undelivered or self._closed:
+            raise self._too_much(record, len(line))
+        batch.lines += line
         batch.records += 1
-        if len(lines) >= self._batch_bytes:
-            self._pass_on(ROOT, kind, batch)
+        if len(batch.lines) >= self._batch_bytes:
+            self._pass_on(ROOT, batch)
         return self._ready if undelivered < self._queue_bytes else self._drain
 
-    def _take_into(self, scope: Scope, batch: OpenBatch, record: Record) -> Awaitable[None]:
-        try:
-            line = encode(record)
-        except EncodeError as error:
-            raise self.refused(error, record) from None
+    def _take_into(self, scope: Scope, kind: Kind, record: Record, line: bytes) -> Awaitable[None]:
         size = len(line)
         if scope.ended:
             raise self.refused(
@@ -259,6 +267,7 @@ class Intake:
             )
         if size > self._max_record or self._undelivered + size > self._max_undelivered or self._closed:
             raise self._too_much(record, size)
+        batch = scope.resources if kind is _RESOURCES else scope.lineage
         batch.lines += line
         batch.records += 1
         self._scopes_bytes += size
@@ -270,9 +279,9 @@ class Intake:
 
     def _spill(self, scope: Scope) -> None:
         self._scopes_bytes -= scope.size
-        for kind, batch in scope.batches():
+        for batch in scope.batches():
             if batch.records:
-                self._pass_on(scope.id, kind, batch)
+                self._pass_on(scope.id, batch)
 
     def _spill_largest(self) -> None:
         """From those that hold the most, since small ones would make small batches."""
@@ -281,8 +290,8 @@ class Intake:
             if scope.size >= average:
                 self._spill(scope)
 
-    def _pass_on(self, scope: int, kind: Kind, batch: OpenBatch) -> None:
-        self._send.send_nowait(Batch(scope, kind, batch.lines, batch.records))
+    def _pass_on(self, scope: int, batch: OpenBatch) -> None:
+        self._send.send_nowait(Batch(scope, batch.kind, batch.lines, batch.records))
         self._crossed += len(batch.lines)
         batch.lines, batch.records = bytearray(), 0
         self._weigh()

@@ -13,6 +13,7 @@ from secoda_async.spool_index import ROOT, Kind
 class OpenBatch:
     """Lines of one scope and kind that have not crossed the queue."""
 
+    kind: Kind
     lines: bytearray = field(default_factory=bytearray)
     records: int = 0
 
@@ -26,8 +27,8 @@ class Scope:
     owner: object
     """The intake that it belongs to."""
     outer: Scope | None
-    resources: OpenBatch = field(default_factory=OpenBatch)
-    lineage: OpenBatch = field(default_factory=OpenBatch)
+    resources: OpenBatch = field(default_factory=lambda: OpenBatch(Kind.RESOURCES))
+    lineage: OpenBatch = field(default_factory=lambda: OpenBatch(Kind.LINEAGE))
     inner: int = 0
     """Scopes within it that have not ended."""
     ended: bool = False
@@ -42,9 +43,9 @@ class Scope:
         """Bytes that wait here."""
         return len(self.resources.lines) + len(self.lineage.lines)
 
-    def batches(self) -> tuple[tuple[Kind, OpenBatch], ...]:
+    def batches(self) -> tuple[OpenBatch, OpenBatch]:
         """Its open batches."""
-        return (Kind.RESOURCES, self.resources), (Kind.LINEAGE, self.lineage)
+        return self.resources, self.lineage
 
 
 current_scope: Final[ContextVar[Scope | None]] = ContextVar("secoda_async_scope", default=None)
