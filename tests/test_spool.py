@@ -121,6 +121,16 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_what_the_disk_was_told_to_write_ahead_is_all_there(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, new_run_id())
+    batches = [bytes([65 + number]) * 700_000 + b"\n" for number in range(5)]
+    for lines in batches:
+        spool.append(Batch(0, Kind.RESOURCES, lines, 1))
+    spool.complete()
+    spool.close()
+    assert spool.file(Kind.RESOURCES).path.read_bytes() == b"".join(batches)
+
+
 def test_run_ids_sort_by_time_and_differ() -> None:
     made = [new_run_id() for _ in range(50)]
     assert len(set(made)) == 50

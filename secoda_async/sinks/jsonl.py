@@ -19,7 +19,7 @@ from secoda_async.errors import OutputError, reason_of
 from secoda_async.pipeline.sink import RunInfo, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.shielding import opened
-from secoda_async.spool import Spool, replace_file
+from secoda_async.spool import Spool, replace_file, start_writing
 from secoda_async.spool_index import Kind
 
 FORMAT: Final = 1
@@ -125,4 +125,5 @@ def _copy_some(reader: IO[bytes], writer: IO[bytes]) -> bool:
         if not piece:
             return False
         writer.write(piece)
+        start_writing(writer, writer.tell() - len(piece), len(piece))
     return True
