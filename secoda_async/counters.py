@@ -88,6 +88,8 @@ class Traffic:
     """Calls of the client that have not ended, those that wait included."""
     waiting: int = 0
     """Requests that wait for a rate limit or a free slot now."""
+    overdue: bool = False
+    """Whether the last answer waited for the event loop, so that more requests at once would only wait there too."""
     waited: float = 0.0
     """Seconds that requests waited there, added up."""
     waits: dict[str, float] = field(default_factory=dict)

@@ -69,11 +69,10 @@ class Extraction:
         with Intake(self._settings, self._counters, self._findings, self._last_request) as self.intake:
             try:
                 async with client as self.client, anyio.create_task_group() as group:
-                    source = self._counters.source
                     self.workers = Workers(
                         group,
                         self._settings.concurrency,
-                        lambda: source.waiting > 0,
+                        self._is_busy,
                         sample=self._settings.sample,
                     )
                     self.client.renew_in(partial(group.start_soon, name=WORKER_TASK))
@@ -142,6 +141,12 @@ class Extraction:
                 f"{forgotten} http_* calls were never awaited, or cancelled before they began, so nothing was sent; "
                 "write `await`"
             )
+
+    def _is_busy(self) -> bool:
+        """Whether another worker would only wait: for a slot or a limit, or for its turn in this process."""
+        source = self._counters.source
+        # Slots that are found out grow by what waits for one, so there it is for them to tell.
+        return source.waiting > 0 or (source.overdue and self._settings.concurrency is not None)
 
     def waiting(self, now: float) -> Iterable[str]:
         """What the requests that have not ended wait for at a time of the event loop; called in any thread."""

@@ -138,6 +138,30 @@ async def test_a_setting_is_the_most_of_which_as_many_start_as_are_of_use(busy: 
         release.set()
 
 
+@pytest.mark.parametrize(("overdue", "concurrency", "started"), [(True, 50, 16), (False, 50, 50), (True, None, 1_000)])
+async def test_a_fixed_number_starts_no_more_workers_where_answers_wait_for_the_event_loop(
+    overdue: bool, concurrency: int | None, started: int
+) -> None:
+    at_once = 0
+
+    async def worker(item: int) -> None:
+        nonlocal at_once
+        at_once += 1
+        await release.wait()
+
+    async def extract(self: Any) -> None:
+        self.current_run.counters.source.overdue = overdue
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: self.for_each(range(1_000), worker))
+            await anyio.wait_all_tasks_blocked()
+            assert at_once == started
+            release.set()
+
+    release = anyio.Event()
+    await integration(extract, concurrency=concurrency).run(MemorySink())
+    assert at_once == 1_000
+
+
 async def test_a_call_within_a_worker_starts_few_workers_while_no_more_are_of_use() -> None:
     at_once = 0
 

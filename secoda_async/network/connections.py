@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+import time
 from collections import deque
 from functools import partial
 from typing import Final, NamedTuple
@@ -29,6 +30,7 @@ MAX_HEADER: Final = 64 * 2**10
 """Bytes of a status line and of a header field."""
 BUFFER: Final = 2**18
 """Bytes of a body that wait for their reader before the server is made to wait."""
+_PROMPT: Final = 8  # an answer waits for its reader at most one such part of the time that it took to come
 _IDLE: Final = 15.0  # seconds, after which many servers close a connection: then it is not used again
 
 
@@ -53,6 +55,8 @@ class KeptProtocol(ResponseHandler):
         """When anything came, or else when it was asked."""
         self.gap: float | None = None
         """Seconds for which nothing may come."""
+        self._asked_at = 0.0
+        self._came_at = 0.0
 
     def ask(self, request: bytes, gap: float | None, now: float, *, has_body: bool) -> asyncio.Future[Head]:
         """Send a request; await what this gives. ``has_body``: its answer may have one, as that to a HEAD has not.
@@ -81,6 +85,7 @@ class KeptProtocol(ResponseHandler):
         self._payload = None
         self.gap = gap
         self.heard = now
+        self._asked_at = time.perf_counter()  # the loop's own clock stands still for as long as a round of it takes
         answered: asyncio.Future[Head] = self._loop.create_future()
         self._answered = answered
         transport.write(request)
@@ -91,6 +96,10 @@ class KeptProtocol(ResponseHandler):
         body = self._payload
         self._answered = self._payload = self._parser = None
         return body is not None and body.is_eof() and self.is_free
+
+    def was_overdue(self) -> bool:
+        """Whether the answer, which is being taken, has come some while ago: the event loop has no time for more."""
+        return _PROMPT * (time.perf_counter() - self._came_at) > self._came_at - self._asked_at
 
     @property
     def is_free(self) -> bool:
@@ -123,6 +132,7 @@ class KeptProtocol(ResponseHandler):
                 self._should_close = message.should_close or upgraded
                 self._payload = body
                 if not answered.done():
+                    self._came_at = time.perf_counter()
                     answered.set_result(Head(message, body))
 
     @override

@@ -32,7 +32,7 @@ from secoda_async.errors import (
     RequestTimeoutError,
 )
 from secoda_async.network.addresses import AddressRules, Lookup
-from secoda_async.network.connections import BUFFER, MAX_HEADER, Connections, Connector, OriginPool
+from secoda_async.network.connections import BUFFER, MAX_HEADER, Connections, Connector, OriginPool, protocol_of
 from secoda_async.network.deadlines import Deadlines
 from secoda_async.network.decode_body import (
     ACCEPTED,
@@ -206,6 +206,7 @@ class AiohttpTransport(Transport):
         try:
             asked = self._connections.ask(connection, head, gap, has_body=request.method != "HEAD")
             message, body = await asked
+            self._traffic.overdue = protocol_of(connection).was_overdue()
             content = await self._read(request, message.code, message.headers, body)
         except BaseException:
             self._connections.drop(connection)

@@ -1,6 +1,7 @@
 """Kept connections: what may be used again, what may not, and for how long silence is borne."""
 
 import asyncio
+import time
 
 import aiohttp
 import pytest
@@ -215,3 +216,22 @@ async def test_a_connection_that_is_lost_before_anything_was_asked_is_a_broken_e
     line.connection_lost(None)
     with pytest.raises(aiohttp.ServerDisconnectedError):
         line.ask(b"GET / HTTP/1.1", None, 0.0, has_body=True)
+
+
+class _Sent(asyncio.Transport):
+    def write(self, data: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("coming", "waiting", "overdue"), [(0.0, 0.1, True), (0.1, 0.0, False)])
+async def test_an_answer_is_overdue_where_the_event_loop_lets_it_wait(
+    coming: float, waiting: float, overdue: bool
+) -> None:
+    line = KeptProtocol(asyncio.get_running_loop())
+    line.connection_made(_Sent())
+    answered = line.ask(b"GET / HTTP/1.1\r\n\r\n", None, 0.0, has_body=True)
+    time.sleep(coming)  # noqa: ASYNC251 # nothing else is to run meanwhile
+    line.data_received(reply(b"mine", "Content-Length: 4"))
+    time.sleep(waiting)  # noqa: ASYNC251
+    assert answered.done()
+    assert line.was_overdue() is overdue
