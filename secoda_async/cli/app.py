@@ -12,6 +12,7 @@ import typer
 
 from secoda_async.cli.bench import bench
 from secoda_async.cli.check import check
+from secoda_async.cli.compile import compile_command
 from secoda_async.cli.dev import dev
 from secoda_async.cli.diff import diff
 from secoda_async.cli.endpoints import endpoints
@@ -42,6 +43,7 @@ _COMMANDS: Final[Sequence[Callable[..., None]]] = (
     dev,
 )
 _WITHOUT_ARGUMENTS: Final = (report, endpoints, dev)
+app.command("compile", no_args_is_help=True)(compile_command)
 for _command in _COMMANDS:
     app.command(no_args_is_help=_command not in _WITHOUT_ARGUMENTS)(_command)
 

@@ -1,0 +1,1 @@
+"""Turns an asynchronous integration into one file that runs under plain secodadk."""
