@@ -99,6 +99,7 @@ def fault_lab(request: pytest.FixtureRequest) -> Callable[..., LabReport]:
     from secoda_async.testing import FaultLab  # noqa: PLC0415 # see above
 
     def run(make: Callable[[Transport], SecodaIntegration], source: Any, **options: Any) -> LabReport:
+        __tracebackhide__ = True
         if isinstance(source, str | Path):
             source = request.path.parent / source
         report = FaultLab(make, source, **options).run_sync()

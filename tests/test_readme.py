@@ -1,22 +1,21 @@
 """The README's integration is one that works."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from secoda_async import SecodaIntegration
 from tests.integrations import MemorySink
+from tests.markdown import ROOT, blocks
 from tests.server import serve
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 def integration_of_the_readme() -> type[SecodaIntegration]:
-    [code] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [block] = blocks(README)
     names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(code, str(README), "exec"), names)
+    exec(compile(block.code, str(README), "exec"), names)
     return names["Jobs"]
 
 

@@ -26,6 +26,7 @@ def assert_valid(records: Records, *, strict: bool = False, on_conflict: OnConfl
     With ``strict`` warnings count too; ``on_conflict`` is the setting. The message names every rule that is broken, the
     first records that break it, and what to do. It blocks, also in an async test, for some tenths of a second.
     """
+    __tracebackhide__ = True
     # In a thread of its own: a loop may be running in this one.
     with TemporaryDirectory(prefix="secoda-async-test-") as name, ThreadPoolExecutor(1) as thread:
         verdict = thread.submit(_judge, records, Path(name), strict, on_conflict).result()

@@ -91,6 +91,7 @@ class FakeSource(Transport):
 
     def assert_all_asked(self) -> None:
         """Raise AssertionError where a route was never asked, or a request had none."""
+        __tracebackhide__ = True
         faults = [f"{route} was never asked" for route in self._routes if not route.calls]
         faults += [f"{request} has no route" for request in self.unrouted]
         if faults:

@@ -23,6 +23,7 @@ def assert_golden(records: Records, path: Path | str) -> None:
     With ``pytest --secoda-update-golden``, or the environment variable ``SECODA_ASYNC_UPDATE_GOLDEN``, the file is
     written instead: JSON that reads well in a code review, sorted by id.
     """
+    __tracebackhide__ = True
     path = Path(path)
     held = _document(records)
     if os.environ.get(UPDATE):

@@ -71,6 +71,7 @@ class LabReport:
 
     def assert_ok(self) -> None:
         """Raise AssertionError where there are defects; it tells them all, and what to do."""
+        __tracebackhide__ = True
         if self.ok:
             return
         found = self.defects
