@@ -173,7 +173,7 @@ def compare(
         against=against,
         removes_absent=removes_absent,
         types=tuple(_resources(connection, before.resources, now.resources, keep, ids_only=ids_only)),
-        lineage=_lineage(connection, None if ids_only else before.lineage, now.lineage),
+        lineage=diff_lineage(connection, None if ids_only else before.lineage, now.lineage),
     )
 
 
@@ -293,7 +293,8 @@ class _Examples:
         )
 
 
-def _lineage(connection: Connection, before: str | None, now: str) -> LineageDiff:
+def diff_lineage(connection: Connection, before: str | None, now: str) -> LineageDiff:
+    """Compare two tables of lineage that `analysis.tables` has loaded; None: what is held before is not known."""
     if before is None:
         [(count,)] = connection.execute(f"select count(*) from (select digest from {now} group by digest)").fetchall()
         return LineageDiff(before=None, now=count, added=None, removed=None)

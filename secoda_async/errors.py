@@ -35,6 +35,7 @@ SecodaAsyncError
 ├── ExitError                     let extract() return: it ended its process, or meant to
 ├── IncompleteRunError            something was lost, so nothing was delivered
 ├── BenchmarkError                a run of a benchmark failed
+├── ComparisonError               one of two integrations that are compared failed
 └── DeliveryError                 the run was complete, its delivery was not
     ├── SpoolError                … the run's own files cannot be written or read
     ├── OutputError               … the output cannot be written
@@ -214,6 +215,17 @@ class IncompleteRunError(SecodaAsyncError):
 
 class BenchmarkError(SecodaAsyncError):
     """Raised when a run of a benchmark failed, so that there is nothing to compare. It says which, and why."""
+
+
+class ComparisonError(SecodaAsyncError):
+    """Raised when one of two integrations failed, so that there is nothing to compare. It says which, and why.
+
+    ``not_recorded`` are its requests that the recording holds no answer to.
+    """
+
+    def __init__(self, message: str, *, not_recorded: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.not_recorded = tuple(not_recorded)
 
 
 class DeliveryError(SecodaAsyncError):

@@ -171,7 +171,10 @@ class Extraction:
         more = f" (and {count - 1} more, see the report)" if count > 1 else ""
         step = ""
         if first.request:
-            step = ". Let its error end extract(), or pass optional=True where the run is complete without that data"
+            step = (
+                ". Let its error end extract(); where the run is complete without that data, pass optional=True, "
+                "or run it with --allow-losses"
+            )
         return IncompleteRunError(f"the run is incomplete, so nothing was delivered: {first.message}{more}{step}")
 
 

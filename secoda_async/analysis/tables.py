@@ -33,6 +33,8 @@ _RESOURCE: Final = {
     "group": "VARCHAR",
     "product": "VARCHAR",
 }
+FIELDS: Final = tuple(field for field in _RESOURCE if field != "databuilder_id")
+"""The fields of a resource besides its id, in the order of a line."""
 _END: Final = (
     'STRUCT("type" VARCHAR, databuilder_id VARCHAR, cluster VARCHAR, database VARCHAR, "schema" VARCHAR, '
     '"table" VARCHAR, "column" VARCHAR, sql VARCHAR)'
@@ -72,6 +74,25 @@ def load_resources(connection: Connection, dataset: Dataset, name: str) -> None:
             md5_number(to_json({{{values}}})::VARCHAR) as digest,
             {filled}
         from {_READ} {{{columns}}})
+        """,
+    )
+
+
+def load_fields(connection: Connection, dataset: Dataset, lines: str, name: str) -> None:
+    """Make the table ``name``: line, and each of `FIELDS` as text (``owners`` as a list of it), of some resources.
+
+    ``lines`` is a table with their lines in its column ``line``. Raises as `load_resources` does.
+    """
+    columns = ", ".join(f"\"{field}\": '{kind}'" for field, kind in _RESOURCE.items())
+    values = ", ".join(f'{_plain(field)} as "{field}"' for field in FIELDS)
+    _load(
+        connection,
+        dataset,
+        Kind.RESOURCES,
+        f"""
+        create table {name} as select line, {values}
+        from (select row_number() over () as line, * from {_READ} {{{columns}}}))
+        semi join (select line from {lines}) using (line)
         """,
     )
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,12 +17,12 @@ from secoda_async.bench.plan import LONG, USUAL, Concurrency, Conditions, Job, h
 from secoda_async.bench.recording import Recording
 from secoda_async.errors import BenchmarkError, ConfigurationError
 from secoda_async.integration import SecodaIntegration
+from secoda_async.job_process import JobDied, run_job
 from secoda_async.redact import Redactor
 from secoda_async.settings import RateLimit
 from secoda_async.version import __version__
 
 FORMAT: Final = 1
-_CLEAN_UP: Final = 2.0  # seconds that a run may take to end in order
 _SHOWN: Final = 3  # names in a message
 
 
@@ -204,33 +202,8 @@ def _run(conditions: Conditions, concurrency: Concurrency, credentials: dict[str
 
 
 def _in_a_process(job: Job) -> Ended:
-    # -P: a file of the working directory must not stand in for a module of Python's.
-    command = [sys.executable, "-P", "-m", "secoda_async.bench"]
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(  # noqa: S603 # this interpreter, and this package
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True
-        ) as process,
-    ):
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            with suppress(BrokenPipeError):  # it died at once, and has said why
-                # By a pipe: others may see a command's arguments and environment. It stays open as long as the run.
-                process.stdin.write(job.model_dump_json().encode() + b"\n")
-                process.stdin.flush()
-            result = process.stdout.read()
-            process.wait()
-        except BaseException:
-            process.terminate()
-            try:
-                process.wait(_CLEAN_UP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
-        if result:
-            return Ended.model_validate_json(result)
-        said.seek(0)
-        last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-    told = Redactor.of(job.credentials)("".join(f": {line}" for line in last))
-    return Ended(error=f"its process ended with status {process.returncode}{told}")
+    try:
+        return Ended.model_validate_json(run_job("secoda_async.bench", job.model_dump_json().encode()))
+    except JobDied as died:
+        said = f": {died.said}" if died.said else ""
+        return Ended(error=f"{died}{Redactor.of(job.credentials)(said)}")

@@ -12,6 +12,7 @@ import typer
 
 from secoda_async.cli.bench import bench
 from secoda_async.cli.check import check
+from secoda_async.cli.compare import compare
 from secoda_async.cli.compile import compile_command
 from secoda_async.cli.dev import dev
 from secoda_async.cli.diff import diff
@@ -40,6 +41,7 @@ _COMMANDS: Final[Sequence[Callable[..., None]]] = (
     report,
     endpoints,
     bench,
+    compare,
     dev,
 )
 _WITHOUT_ARGUMENTS: Final = (report, endpoints, dev)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -27,7 +25,7 @@ from secoda_async.bench.plot import require_plots
 from secoda_async.bench.sweep import Plan, sweep
 from secoda_async.bench.sweep import plan as plan_sweep
 from secoda_async.cli.credentials import read_credentials
-from secoda_async.cli.failure import ExitStatus, exit_status, show_error
+from secoda_async.cli.failure import exit_status, show_error, terminated_in_order
 from secoda_async.cli.options import CredentialEnv, CredentialPair, CredentialsFile, Quiet, TargetClass
 from secoda_async.cli.show_bench import show_bench, show_plan
 from secoda_async.errors import ConfigurationError, OutputError
@@ -89,7 +87,7 @@ def bench(  # noqa: PLR0917 # typer reads the options off the parameters
     console = Console(stderr=True)
     redact = Redactor()
     try:
-        with _terminated_in_order():
+        with terminated_in_order():
             if journal is None:
                 raise ConfigurationError(f"--journal is missing. {how_to_record(target, Path('FILE'))}")
             limits, without_limits = parse_limits(limit or ())
@@ -145,17 +143,3 @@ def _shown(planned: Plan, console: Console, *, quiet: bool) -> Iterator[Callable
         return
     with console.status("", refresh_per_second=_REFRESH) as status:
         yield lambda number, point: status.update(f"round {number} of {planned.rounds}, concurrency {name_of(point)}")
-
-
-@contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """Let SIGTERM end the runs and remove their files, as Ctrl-C does."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise SystemExit(ExitStatus.TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from types import FrameType
 from typing import Final
 
 from rich.console import Console
@@ -77,3 +81,17 @@ def _message(error: BaseException, delivery: Delivery) -> str:
             return str(error)
     place = place_of(error.__traceback__)
     return f"{type(error).__name__}: {error}{place} (--debug shows the traceback)"
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM end the processes that a command has started and remove its files, as Ctrl-C does."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(ExitStatus.TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

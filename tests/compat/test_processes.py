@@ -9,11 +9,11 @@ import orjson
 import pytest
 from aiohttp import web
 
+from tests.command_line import COMMAND, command
 from tests.compat.legacy import written
 from tests.peer import peer_python
 from tests.processes import started
 from tests.server import serve
-from tests.test_cli import COMMAND, command
 from tests.test_cluvio import CREDENTIALS, Api
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "legacy_cluvio.py"
