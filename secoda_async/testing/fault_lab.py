@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -71,7 +70,7 @@ class FaultLab:
     - 500, or no connection, at every attempt; credentials that are refused until they are others;
     - pages that come twice, are missing, short, empty, or without the items that a total tells of;
     - answers in another order, and a fifth of all attempts disturbed;
-    - a process that is killed at one of its requests, and a run that continues it.
+    - a process that is killed at one of its requests, and a run that continues it (not on Windows).
 
     Each of the first three is tried at up to ``steps`` requests, such of every endpoint. ``spare`` are paths whose
     requests are left alone (``"/owners/{id}"``, ``"POST /search"``), ``without`` names faults to leave out, and
@@ -92,6 +91,11 @@ class FaultLab:
     ) -> None:
         if steps < 1:
             raise ConfigurationError(f"steps must be a number of requests of 1 or more, not {steps!r}")
+        if not isinstance(source, FakeSource | Path | str) and not callable(source):
+            raise ConfigurationError(
+                f"the source of a FaultLab is a FakeSource, the path of a recording, or a function that gives a new "
+                f"transport, not a {type(source).__name__}: every run begins with a new one"
+            )
         self._make = make
         self._source = source
         self._seed = seed
@@ -109,7 +113,7 @@ class FaultLab:
         Raises what the undisturbed run raises, and ConfigurationError where it declares nothing, asks nothing of the
         transport, or does not give the same records twice.
         """
-        return await to_thread.run_sync(self.run_sync)  # where no loop runs
+        return await to_thread.run_sync(self.run_sync)
 
     def run_sync(self) -> LabReport:
         """`run` for a test that is a plain function. Raises RunError where an event loop runs."""
@@ -178,7 +182,7 @@ class FaultLab:
             with anyio.move_on_after(_DAY) as scope:
                 recorder = Recorder(source, most, scope.cancel)
                 integration = self._make(recorder)
-                integration.settings = replace(integration.settings, **settings)
+                integration.configure("fault laboratory", **settings)
                 try:
                     async with without_traces(integration):
                         records = sink.records(await integration.run(sink))
@@ -209,7 +213,7 @@ def _judged(
 ) -> tuple[Outcome, str] | tuple[Outcome, str, Difference]:
     """What became of a disturbed run, why, and how its records differ."""
     if ended.excessive:
-        return Outcome.DEFECT, f"it does not end: {counted(ended.asked, 'request')}, where {enough:,} are enough"
+        return Outcome.DEFECT, f"it does not end: {counted(ended.asked, 'request')}, {enough:,} without the fault"
     if not is_met:
         return Outcome.NOT_MET, ""
     if ended.error is not None:

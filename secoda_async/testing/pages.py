@@ -18,17 +18,17 @@ PAGE_FAULTS: Final = ("a repeated page", "a missing page", "a short page", "an e
 _REPEATED, _MISSING, _SHORT, _EMPTY, _ITEMLESS = PAGE_FAULTS
 # Names of parameters and fields, in lower case and without what joins their words.
 _PARAMS: Final = re.compile(
-    "p|page(number|index|token|cursor|after)?|offset|skip|start(at|after|index|ingafter|token)?|from|after(key)?"
-    "|(next)?cursor|(next|continuation)?token|continue|scrollid|number"
+    "p|page(number|index|token|cursor|after)?|offset|skip|start(at|after|index|ingafter|token)?|after(key)?"
+    "|(next)?cursor|(next|continuation)?token|continue|scrollid"
 )
 """What chooses a page."""
-_TOTALS: Final = re.compile(
-    "x?total(count|items|results|records|entries|elements|pages)?|odatacount|(num)?pages|pagecount"
-)
-"""What tells how much there is in all."""
+_DATE: Final = re.compile(r"\d{4}-\d\d")
+"""How what chooses a span of time begins: the next one is no page of the same listing."""
+_TOTALS: Final = re.compile("x?total(count|items|results|records|entries|elements)?|odatacount")
+"""What tells how many items there are in all."""
 _MORE: Final = re.compile(
     "has(more|next|nextpage)|more|next(url|page|pageurl|link|href|uri|cursor|token|pagetoken)?|odatanextlink|after"
-    "|endcursor|continue|continuationtoken"
+    "|endcursor|continue|continuationtoken|(num|total)?pages|pagecount"
 )
 """What tells that there is more."""
 
@@ -95,7 +95,7 @@ def _listings(exchanges: Sequence[Exchange], params: Collection[str]) -> list[li
 
 
 def _without_page(url: URL, body: bytes, params: Collection[str]) -> tuple[str, bytes]:
-    query = [(name, value) for name, value in url.query.items() if not _chooses(name, params)]
+    query = [(name, value) for name, value in url.query.items() if not _chooses(name, value, params)]
     try:
         given = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -108,12 +108,13 @@ def _without_page(url: URL, body: bytes, params: Collection[str]) -> tuple[str, 
 def _pruned(value: Any, params: Collection[str]) -> Any:
     if not isinstance(value, dict):
         return value
-    return {name: _pruned(inner, params) for name, inner in value.items() if not _chooses(name, params)}
+    return {name: _pruned(inner, params) for name, inner in value.items() if not _chooses(name, inner, params)}
 
 
-def _chooses(name: str, params: Collection[str]) -> bool:
+def _chooses(name: str, value: object, params: Collection[str]) -> bool:
     plain = _plain(name)
-    return plain in params or _PARAMS.fullmatch(plain) is not None
+    is_date = isinstance(value, str) and _DATE.match(value)
+    return plain in params or (not is_date and _PARAMS.fullmatch(plain) is not None)
 
 
 def _plain(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from secoda_async import (
     GraphQLCursor,
     OAuth2ClientCredentials,
     Pager,
+    ReplayTransport,
     Request,
     RequestError,
     SecodaIntegration,
@@ -68,7 +70,7 @@ LOST = "1 lost, of 7 resources, so the next sync would remove them: table"
         (flawed.SwallowedError, {"500 for good": LOST, "no connection for good": LOST}),
         (flawed.SwallowedRefusal, {"credentials that are refused": LOST}),
         (flawed.SwallowedParseError, {"a body that is cut": LOST}),
-        (flawed.PageLoop, {"a repeated page": "it does not end: 161 requests, where 10 are enough"}),
+        (flawed.PageLoop, {"a repeated page": "it does not end: 161 requests, 10 without the fault"}),
         (flawed.StopsAtShortPage, {"a short page": "lost, of 7", "a repeated page": "duplicates: table"}),
         (flawed.StopsAtMissingPage, {"a missing page": "lost, of 7"}),
     ],
@@ -228,6 +230,33 @@ def test_lineage_changes_and_inventions_are_told() -> None:
     assert found.difference.changed[0].fields["description"] == ("well", "ill")
 
 
+def test_a_run_that_waits_for_ever_is_found() -> None:
+    async def extract(self: Any) -> None:
+        for hour in count():
+            if (await self.http_get("/tables/a", retry=None)).status_code == 200:
+                break
+            await anyio.sleep(3600 * min(hour, 1))
+        await self.declare_resource(table("a"))
+
+    [found] = of(extract, flawed.source(), without=FAULTS - {"500 for good"}).run_sync().defects
+    assert found.told == "it does not end: 25 requests, 1 without the fault"
+
+
+def test_spans_of_time_are_no_pages_of_one_listing() -> None:
+    source = FakeSource()
+    for day in ("01", "02"):
+        source.get(f"/events?start=2024-05-{day}", json=[{"id": day}])
+
+    async def extract(self: Any) -> None:
+        for day in ("01", "02"):
+            for row in (await self.http_get(f"/events?start=2024-05-{day}")).raise_for_status().json():
+                await self.declare_resource(table(row["id"]))
+
+    report = of(extract, source).run_sync()
+    report.assert_ok()
+    assert not {one.fault for one in report.experiments} & {*PAGE_FAULTS}
+
+
 def test_a_request_that_is_spared_is_left_alone() -> None:
     def spared(report: LabReport) -> bool:
         return not any("/tables/" in one.at for one in report.experiments)
@@ -270,6 +299,7 @@ async def _different(self: Any) -> None:
         (lambda: of(_unasking, flawed.source()).run_sync(), "the integration asked nothing; give it the transport"),
         (lambda: of(_endless, flawed.source()).run_sync(), "the undisturbed run does not end"),
         (lambda: of(_different, flawed.source()).run_sync(), "two undisturbed runs differ, .* a: description: "),
+        (lambda: FaultLab(flawed.Mended, ReplayTransport("x")), "a function that gives a new transport, not a Replay"),
         (lambda: of(_nothing, flawed.source(), steps=0), "steps must be a number of requests of 1 or more, not 0"),
         (
             lambda: of(_nothing, flawed.source(), without=["500"]),
