@@ -1,4 +1,4 @@
-"""Every Python block of the documentation runs, page by page, as its reader would have it on disk."""
+"""Every page's Python runs, as its reader would have it on disk: its tests, what they import, and what has no file."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,7 +1,6 @@
 """The files and commands of docs/porting.md, run as they stand there."""
 
 import os
-import re
 from pathlib import Path
 
 import anyio
@@ -9,9 +8,10 @@ import orjson
 from aiohttp import web
 
 from tests.command_line import COMMAND
+from tests.markdown import ROOT, blocks
 from tests.server import serve
 
-DOC = Path(__file__).parent.parent / "docs" / "porting.md"
+DOC = ROOT / "docs" / "porting.md"
 
 
 async def test_the_walk_of_the_document_ends_without_a_difference(tmp_path: Path) -> None:
@@ -21,10 +21,10 @@ async def test_the_walk_of_the_document_ends_without_a_difference(tmp_path: Path
             return web.json_response({"items": ["orders", "users"]})
         return web.json_response({"comment": f"of {request.path}"})
 
-    text = DOC.read_text()
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        (tmp_path / code.partition("\n")[0].removeprefix("# ")).write_text(code)
-    commands = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for block in blocks(DOC):
+        assert block.file is not None
+        (tmp_path / block.file).write_text(block.code)
+    commands = [block.code for block in blocks(DOC, "sh")]
     assert len(commands) == 3
     env = {**os.environ, "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
 
