@@ -18,6 +18,7 @@ from secoda_async.cli.dev import dev
 from secoda_async.cli.diff import diff
 from secoda_async.cli.endpoints import endpoints
 from secoda_async.cli.failure import ExitStatus
+from secoda_async.cli.init import init
 from secoda_async.cli.report import report
 from secoda_async.cli.run import run
 from secoda_async.cli.upload import upload
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _COMMANDS: Final[Sequence[Callable[..., None]]] = (
+    init,
     check,
     run,
     validate,

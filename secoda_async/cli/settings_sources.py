@@ -23,7 +23,8 @@ PREFIX: Final = "SECODA_ASYNC_"
 """``SECODA_ASYNC_CONCURRENCY=20`` is the setting ``concurrency``."""
 TABLE: Final = "secoda-async"
 """The table ``[tool.secoda-async]`` of ``pyproject.toml``."""
-_STATE: Final = f"{PREFIX}STATE"  # a variable of its own, which `start()` reads too
+_OTHERS: Final = frozenset({f"{PREFIX}STATE", f"{PREFIX}UPDATE_GOLDEN"})
+"""Variables of their own: where state is kept, which `start()` reads too, and one of the tests."""
 _ONE_RUN: Final = frozenset(
     {"allow_losses", "allow_stale", "allow_empty", "first_sync", "resume", "record", "replay", "sample"}
 )
@@ -101,7 +102,7 @@ def of_network(found: Mapping[str, Found]) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Found]:
     found = {}
     for variable, text in sorted(environment.items()):
-        if variable.startswith(PREFIX) and variable != _STATE:
+        if variable.startswith(PREFIX) and variable not in _OTHERS:
             name = _known(variable.removeprefix(PREFIX).lower(), f"the environment variable {variable}")
             found[name] = Found(*_from_text(name, text, variable))
     return found
