@@ -186,7 +186,9 @@ def _figures(
     )
     # What was measured holds the time in which answers lay ready while the loop was busy with something else.
     asked_for = min(1.0, latency.added / answered) if answered else 1.0
-    limits = {key: least_time(use.limit, use.requests) for load in source.hosts.values() for key, use in load.limits}
+    limits: dict[str, float] = {}
+    for key, use in (each for load in source.hosts.values() for each in load.limits):  # a key may have several
+        limits[key] = max(limits.get(key, 0.0), least_time(use.limit, use.requests))
     chain, slots = told.chain_seconds * asked_for, told.slot_seconds * asked_for
     least = max(chain, slots, *limits.values(), 0.0)
     lived = answered + sum(source.waits.values())

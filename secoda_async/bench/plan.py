@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,6 +110,16 @@ def parse_share(text: str, option: str) -> float:
     if share > 1:
         raise ConfigurationError(f"{option} must be a share such as 2% or 0.02, at most 1, not {text!r}")
     return share
+
+
+def require_place(path: Path, option: str) -> None:
+    """Raises ConfigurationError where no file can be written there: before an hour of runs, not after it."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{option}: there is no folder {path.parent}; make it")
+    if path.is_dir():
+        raise ConfigurationError(f"{option} {path} is a folder; name a file in it")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(f"{option} {path} may not be written; mend its permissions, or choose another")
 
 
 def parse_limits(texts: Iterable[str]) -> tuple[dict[str, list[tuple[int, float]]], bool]:

@@ -15,13 +15,11 @@ _NEAR: Final = "#8250df"
 
 
 def require_plots(path: Path) -> None:
-    """Raises ConfigurationError where no plot can be written there: before an hour of runs, not after it."""
+    """Raises ConfigurationError where no plot can be drawn: before an hour of runs, not after it."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigurationError("--plot needs matplotlib: pip install 'secoda-async[bench]'")
     if path.suffix not in {".svg", ".png", ".pdf"}:
         raise ConfigurationError(f"--plot {path}: end its name in .svg, .png or .pdf")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--plot: there is no folder {path.parent}; make it")
 
 
 def plot(report: BenchReport, path: Path) -> None:

@@ -19,6 +19,7 @@ from secoda_async.bench.plan import (
     parse_latency,
     parse_limits,
     parse_share,
+    require_place,
 )
 from secoda_async.bench.plot import plot as draw
 from secoda_async.bench.plot import require_plots
@@ -102,9 +103,10 @@ def bench(  # noqa: PLR0917 # typer reads the options off the parameters
                 seed=seed,
             )
             points = () if concurrency is None else parse_concurrency(concurrency)
-            if report is not None and not report.parent.is_dir():
-                raise ConfigurationError(f"--report: there is no folder {report.parent}; make it")
+            if report is not None:
+                require_place(report, "--report")
             if plot is not None:
+                require_place(plot, "--plot")
                 require_plots(plot)
             found = load_integration(target)
             credentials = read_credentials(credential or (), credential_env or (), credentials_file, found.inputs)

@@ -68,6 +68,7 @@ OTHERS = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds the integrations, each in a file of its own, and the journal; the source of it is gone."""
     made = tmp_path_factory.mktemp("bench")
+    (made / "folder.svg").mkdir()
     (made / "jobs.py").write_text(SOURCE)
     for name, body in OTHERS.items():
         (made / f"{name}.py").write_text(
@@ -156,6 +157,12 @@ def test_a_limit_that_is_given_is_kept_and_named(folder: Path) -> None:
     assert point.bottlenecks[0].what == "rate limit of 127.0.0.1"
     assert point.figures.seconds > 2
     assert report.limits == {"127.0.0.1": [(30, 1.0)]}
+
+
+def test_of_several_limits_of_a_key_the_slowest_is_what_binds(folder: Path) -> None:
+    [point] = report_of(folder, "--limit", "127.0.0.1=30/1", "--limit", "127.0.0.1=1000/1").points
+    assert point.bottlenecks[0].what == "rate limit of 127.0.0.1"
+    assert point.bottlenecks[0].share > 0.5
 
 
 @pytest.mark.parametrize("limit", ["none", "127.0.0.1=none", "127.0.0.1=1000/1"])
@@ -296,7 +303,9 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_run(monkeypatch
         (["--limit", "http://x=5"], "jobs", 2, "'http://x' is no host"),
         (["--plot", "no/bench.svg"], "jobs", 2, "--plot: there is no folder no; make it"),
         (["--plot", "bench.txt"], "jobs", 2, r"--plot bench\.txt: end its name in \.svg"),
+        (["--plot", "folder.svg"], "jobs", 2, r"--plot folder\.svg is a folder; name a file in it"),
         (["--report", "no/bench.json"], "jobs", 2, "--report: there is no folder no; make it"),
+        (["--report", "folder.svg"], "jobs", 2, r"--report folder\.svg is a folder; name a file in it"),
         ([], "wrong", 2, "'http://x' is no host"),
         ([], "none", 2, r"there is no file none\.py"),
         (
