@@ -338,7 +338,7 @@ class Settings:
     items. None: everything."""
     batch_bytes: int = 256 * 2**10
     """A batch crosses the queue when it holds this many bytes."""
-    queue_bytes: int = 4 * 2**20
+    queue_bytes: int = 8 * 2**20
     """Undelivered bytes from which an awaited declare waits."""
     max_undelivered: int = 64 * 2**20
     """Undelivered bytes at which a declare raises BackpressureError."""
