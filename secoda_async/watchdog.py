@@ -97,12 +97,18 @@ class Watchdog:
         if asked is not None and (silent := time.monotonic() - asked) >= _ANSWERS:
             place = innermost(running_frames(sys._current_frames().get(self._thread)))
             yield f"  the event loop has been blocked for {silent:.0f} s or more, by {place or 'no code of yours'}"
-        for lines in (self._waits.requests, self._waits.others, self._tasks):
+        for lines in (self._waits.requests, self._waits.others, self._tasks, self._threads):
             yield from _shown(_steadily(lines))
 
     def _tasks(self) -> list[str]:
         places = Counter(self._place(task.get_coro()) for task in self._waits.tasks())
         return [f"{counted(count, 'task')} at {place}" for place, count in places.most_common() if place]
+
+    def _threads(self) -> list[str]:
+        not_these = {self._thread, threading.main_thread().ident}
+        frames = [frame for ident, frame in sys._current_frames().items() if ident not in not_these]
+        places = Counter(innermost(running_frames(frame)) for frame in frames)
+        return [f"{counted(count, 'thread')} at {place}" for place, count in places.most_common() if place]
 
     def _place(self, awaited: object) -> str:
         if getattr(awaited, "cr_running", False):  # it shows nothing of what it awaits, and has the loop's thread

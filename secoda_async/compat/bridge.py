@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -22,6 +22,7 @@ from secoda_async.compat.replies import replies
 from secoda_async.compat.strategies import IngestResourcesStrategy, NetworkCallStrategy
 from secoda_async.credentials import Credentials
 from secoda_async.errors import ExitError, RequestError, StatusError
+from secoda_async.extraction import Extraction
 from secoda_async.findings import Findings
 from secoda_async.integration import SecodaIntegration
 from secoda_async.network.client import BodyOptions, Client
@@ -36,6 +37,8 @@ _PATIENCE: Final = 0.5  # seconds that a thread may take to clean up once its ru
 
 class BridgedIntegration(SecodaIntegration):
     """A synchronous integration as an asynchronous one: its ``extract`` in a thread, all else as usual.
+
+    What it prints goes to standard error, since standard output is for records.
 
     Usage: ``bridged(Legacy)(credentials=...).start()``. Settings, sinks and reports are those of any other.
 
@@ -69,13 +72,14 @@ class BridgedIntegration(SecodaIntegration):
             bridge = _Bridge(crossing, intake, run.extraction.client)
             thread = _Thread(crossing, partial(_extract, self.legacy, self.credentials, bridge, run.findings))
             try:
-                with contextlib.redirect_stdout(sys.stderr):  # print is for people, standard output is for records
+                with contextlib.redirect_stdout(sys.stderr), _told_of_failures(before, crossing, run.extraction):
                     await thread.run()
                 _lose_threads(before, run.findings)
             except Exception as exc:  # noqa: BLE001 # raised below, where it is in no group
                 error = exc
             finally:
                 crossing.close()
+                intake.close()
                 with anyio.CancelScope(shield=True):
                     await thread.clean_up()
                     await intake.finish()
@@ -152,7 +156,7 @@ class _Bridge(IngestResourcesStrategy, NetworkCallStrategy):
         except StatusError as error:  # it is a loss by now, and given as secodadk gives it
             return error.response
 
-    def _lose(self, _: Response, error: RequestError) -> None:
+    def _lose(self, error: RequestError) -> None:
         """Count an answer whose body is not what it was read as; the message is redacted when this returns."""
 
         async def lose() -> None:
@@ -238,6 +242,26 @@ class _Thread:
             self._error = exc
         with contextlib.suppress(SystemExit):  # nobody waits for it any more
             self._crossing.soon(self._ended.set)
+
+
+@contextlib.contextmanager
+def _told_of_failures(before: set[threading.Thread], crossing: Crossing, extraction: Extraction) -> Iterator[None]:
+    """Count the threads that ``extract`` started and that an error ended: nobody else hears of it."""
+    others = threading.excepthook
+
+    def tell(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value
+        if args.thread is not None and args.thread not in before and isinstance(error, Exception):
+            told = f"{type(error).__name__}: {error}{place_of(args.exc_traceback)}"
+            sentence = f"the thread {args.thread.name!r} ended by {told}"
+            crossing.soon(partial(Extraction.lose_task, extraction, sentence))
+        others(args)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = others
 
 
 def _lose_threads(before: set[threading.Thread], findings: Findings) -> None:

@@ -36,8 +36,9 @@ _TURN: Final = 0.001  # seconds until the loop looks again whether a thread has 
 class ThreadIntake:
     """Takes a record by the call, encoded; a thread that fills a batch while too much waits goes on when there is room.
 
-    Usage: ``intake.declare(Kind.RESOURCES, record)`` in a thread, while ``feed`` runs in the loop; ``finish`` there.
-    Raises RecordError where a record is not taken, which is a loss too, and SystemExit once the run has ended.
+    Usage: ``intake.declare(Kind.RESOURCES, record)`` in a thread, while ``feed`` runs in the loop; ``close``, then
+    ``finish`` there. Raises RecordError where a record is not taken, which is a loss too, and SystemExit once the run
+    has ended.
     """
 
     def __init__(
@@ -102,9 +103,13 @@ class ThreadIntake:
                 self._taken += size
                 self._let_go_on()
 
-    async def finish(self) -> None:
-        """Take nothing more, and hand on the rest at once."""
+    def close(self) -> None:
+        """Take nothing more, and end the threads that wait for room. Called in the loop."""
         self._is_closed = True
+        self._let_go_on()
+
+    async def finish(self) -> None:
+        """Hand on the rest at once, after `close`."""
         await self._pass_on_open()
         while self._full:
             _ = self._intake.take_batch(self._full.popleft())  # nobody waits any more
@@ -147,6 +152,8 @@ class ThreadIntake:
                 raise ended()
             if self._passed_on - self._taken > AHEAD:  # else the loop may have looked before it could see this
                 turn.acquire()
+                if self._is_closed:
+                    raise ended()
 
     def _let_go_on(self) -> None:
         if self._is_closed or self._passed_on - self._taken <= AHEAD // 2:

@@ -24,7 +24,7 @@ from secoda_async.errors import (
 )
 from secoda_async.network.message import Response
 
-Lose = Callable[[Response, RequestError], None]
+Lose = Callable[[RequestError], None]
 """Told of an error that an answer raises, before it does."""
 
 # First match wins. What is not here is no fault of the network (a host that is not allowed, a request that is not in
@@ -69,7 +69,7 @@ class _OwnReplies(Replies):
     def reply(self, response: Response) -> Response:
         # A body that is no JSON is missing data where it should have been there; a page of an error may be anything.
         response.on_error = lambda error: (
-            self._lose(response, error) if response.is_success and isinstance(error, DecodeError) else None
+            self._lose(error) if response.is_success and isinstance(error, DecodeError) else None
         )
         return response
 
@@ -94,7 +94,7 @@ class _HTTPXReplies(Replies):
                 except ValueError as exc:
                     if self.is_success:
                         told = f"{self.source.request} answered {self.status_code} with a body that is not JSON: {exc}"
-                        lose(self.source, DecodeError(told, response=self.source))
+                        lose(DecodeError(told, response=self.source))
                     raise
 
         Reply.__name__ = Reply.__qualname__ = "Response"
@@ -104,16 +104,16 @@ class _HTTPXReplies(Replies):
     @override
     def reply(self, response: Response) -> Any:
         headers = CIMultiDict(response.headers)
-        encoding = headers.popall("Content-Encoding", None)  # or it would be decoded once more
+        encoding = ", ".join(headers.popall("Content-Encoding", []))  # or it would be decoded once more
         asked = response.request
         made = self._reply(
             response.status_code,
-            headers=[*headers.items()],
+            headers=_raw(headers),
             content=response.content,
-            request=self._httpx.Request(asked.method, response.url, headers=_shown(asked.headers)),
+            request=self._httpx.Request(asked.method, response.url, headers=_raw(asked.headers)),
         )
-        if encoding is not None:
-            made.headers["Content-Encoding"] = ", ".join(encoding)
+        if encoding:
+            made.headers["Content-Encoding"] = encoding
         made.elapsed = response.elapsed
         made.source = response
         return made
@@ -125,12 +125,13 @@ class _HTTPXReplies(Replies):
             return error
         asked = error.request
         try:
-            request = self._httpx.Request(asked.method, str(asked.url), headers=_shown(asked.headers))
+            request = self._httpx.Request(asked.method, str(asked.url), headers=_raw(asked.headers))
         except self._httpx.InvalidURL:
             request = None
         made: Exception = getattr(self._httpx, name)(str(error), request=request)
         return made
 
 
-def _shown(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [*headers.items()]
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as bytes: httpx takes no text beyond ASCII, which a server may send."""
+    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()]

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from secoda_async import ExitError, IncompleteRunError, RetryPolicy, SecodaIntegration, StdoutSink
 from secoda_async.spool_index import Kind
-from tests.compat.legacy import load, loaded, written
-from tests.integrations import MemorySink
+from tests.compat.legacy import HEAD, load, loaded, written
+from tests.integrations import MemorySink, StreamSink
 from tests.server import serve
 
 # The real one's models shadow a deprecated method of pydantic's.
@@ -91,7 +91,7 @@ async def test_a_record_is_encoded_by_the_call(tmp_path: Path) -> None:
 
 
 async def test_a_full_queue_blocks_the_thread_until_there_is_room(tmp_path: Path) -> None:
-    class Slow(MemorySink):
+    class Slow(StreamSink):
         async def write(self, batch: Any) -> None:
             await anyio.sleep(0.01)
 
@@ -137,6 +137,31 @@ async def test_a_run_that_is_cancelled_ends_every_thread_that_waits_for_it(tmp_p
     assert sink.calls == ["open", "abort"]
 
 
+async def test_a_run_that_is_cancelled_ends_a_thread_that_waits_for_room(tmp_path: Path) -> None:
+    stuck, cleaned_up = anyio.Event(), threading.Event()
+
+    class Stuck(StreamSink):
+        async def write(self, batch: Any) -> None:
+            stuck.set()
+            await anyio.sleep_forever()
+
+    body = """
+        try:
+            while True:
+                self.declare_resource(table("x" * 1000))
+        finally:
+            self.cleaned_up.set()
+    """
+    made = await loaded(tmp_path, body)
+    made.legacy.cleaned_up = cleaned_up  # type: ignore[attr-defined]
+    async with anyio.create_task_group() as group:
+        group.start_soon(made(credentials={}).run, Stuck())
+        await stuck.wait()
+        await anyio.sleep(0.1)  # until the queue is full
+        group.cancel_scope.cancel()
+    assert cleaned_up.is_set()
+
+
 async def test_a_run_that_is_cancelled_waits_for_no_thread_that_sleeps(tmp_path: Path) -> None:
     slept, woken = threading.Event(), threading.Event()
     made = await loaded(tmp_path, "self.slept.set()\nself.woken.wait()")
@@ -150,6 +175,20 @@ async def test_a_run_that_is_cancelled_waits_for_no_thread_that_sleeps(tmp_path:
         assert sink.calls == ["open", "abort"]
     finally:
         woken.set()
+
+
+async def test_a_run_that_waits_for_its_threads_tells_their_lines(tmp_path: Path) -> None:
+    slept, woken = threading.Event(), threading.Event()
+    made = await loaded(tmp_path, "self.slept.set()\nself.woken.wait()")
+    made.legacy.slept, made.legacy.woken = slept, woken  # type: ignore[attr-defined]
+    integration = made(credentials={})
+    async with anyio.create_task_group() as group:
+        group.start_soon(integration.run, MemorySink())
+        await anyio.to_thread.run_sync(slept.wait)
+        assert integration.current_run is not None
+        told = await anyio.to_thread.run_sync(integration.current_run.describe_waits)
+        woken.set()
+    assert f"1 thread at {tmp_path / 'legacy.py'}:{len((HEAD + 'x').splitlines()) + 1} in extract" in told
 
 
 async def test_what_was_declared_before_a_failure_is_in_the_folder_of_the_run(tmp_path: Path, state_dir: Path) -> None:
@@ -262,6 +301,20 @@ async def test_threads_that_still_run_when_extract_returns_are_losses(tmp_path: 
             await run(made)
     finally:
         goes_on.set()
+
+
+# pytest hears of it, too.
+@pytest.mark.filterwarnings("ignore:Exception in thread")
+async def test_a_thread_that_an_error_ends_is_a_loss(tmp_path: Path) -> None:
+    body = """
+        thread = threading.Thread(target=lambda: {}[self.credentials["token"]], name="helper")
+        thread.start()
+        thread.join()
+    """
+    with pytest.raises(
+        IncompleteRunError, match=r"the thread 'helper' ended by KeyError: '\[redacted\]', in <lambda> at .*legacy"
+    ):
+        await run(await loaded(tmp_path, body))
 
 
 async def test_an_idle_pool_that_was_not_shut_down_is_no_loss(tmp_path: Path) -> None:

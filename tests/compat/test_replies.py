@@ -23,7 +23,12 @@ async def source(request: web.Request) -> web.Response:
         case "/listing":
             return web.json_response(
                 {"größe": [1, 2]},
-                headers={"Link": '</listing?page=2>; rel="next"', "Set-Cookie": "session=s1; Path=/", "X-Total": "2"},
+                headers={
+                    "Link": '</listing?page=2>; rel="next"',
+                    "Set-Cookie": "session=s1; Path=/",
+                    "X-Total": "2",
+                    "X-Name": "größe",
+                },
             )
         case "/zipped":
             return web.Response(body=gzip.compress(b'{"zipped": true}'), headers={"Content-Encoding": "gzip"})
@@ -54,6 +59,7 @@ async def told(tmp_path: Path, expression: str, **site: Any) -> Any:
     [
         ("[r.status_code, r.is_success, r.is_error, r.is_redirect, r.reason_phrase]", [200, True, False, False, "OK"]),
         ("[r.json(), r.headers['x-TOTAL'], r.encoding]", [{"größe": [1, 2]}, "2", "utf-8"]),
+        ("r.headers['X-Name']", "größe"),
         ("[r.text, r.content.decode()]", ['{"gr\\u00f6\\u00dfe": [1, 2]}'] * 2),
         ("[str(r.url), dict(r.cookies)]", ["URL/listing", {"session": "s1"}]),
         ("[r.links['next']['url'], r.elapsed.total_seconds() > 0]", ["/listing?page=2", True]),
