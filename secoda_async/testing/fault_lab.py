@@ -21,7 +21,7 @@ from secoda_async.testing.answer import Answer
 from secoda_async.testing.child import CAN_FORK, killed_in_child
 from secoda_async.testing.difference import Difference, compare
 from secoda_async.testing.disturb import Killer
-from secoda_async.testing.exchanges import Exchange, Recorder
+from secoda_async.testing.exchanges import Exchange, Key, Recorder
 from secoda_async.testing.extract import MemorySink, Records, refuse_loop, without_traces
 from secoda_async.testing.fake_source import FakeSource
 from secoda_async.testing.fault_plan import FAULTS, KILL, plan, steps_to_kill_at
@@ -34,11 +34,11 @@ _NO_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({})
 Make = Callable[[Transport], SecodaIntegration]
 Source = FakeSource | Path | str | Callable[[], Transport]
 
-_DAY: Final = 86_400.0
+_LONGEST_RUN: Final = 6 * 3600.0  # virtual seconds; as many timers of an idle run take a second
 _MOST_REQUESTS: Final = 100_000  # of the undisturbed run
 _REPEATS: Final = 6  # attempts a request, and one for what comes of it
 _MOST_SHOWN: Final = 5
-_LONGEST: Final = 200  # characters of an error
+_CLIP: Final = 200  # characters of an error
 
 
 class _Ended(NamedTuple):
@@ -49,8 +49,13 @@ class _Ended(NamedTuple):
     committed: bool
     asked: int
     excessive: bool
-    """Whether it asked far more than the undisturbed run, or took a day."""
+    """Whether it asked far more than the undisturbed run, or took six hours."""
     exchanges: Sequence[Exchange] = ()
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        """What was asked."""
+        return frozenset(Key.of(exchange.request) for exchange in self.exchanges)
 
 
 class FaultLab:
@@ -91,6 +96,11 @@ class FaultLab:
     ) -> None:
         if steps < 1:
             raise ConfigurationError(f"steps must be a number of requests of 1 or more, not {steps!r}")
+        if not callable(make):
+            raise ConfigurationError(
+                f"a FaultLab is given a function that makes the integration, not a {type(make).__name__}; write "
+                "lambda transport: Jobs(credentials={}, transport=transport)"
+            )
         if not isinstance(source, FakeSource | Path | str) and not callable(source):
             raise ConfigurationError(
                 f"the source of a FaultLab is a FakeSource, the path of a recording, or a function that gives a new "
@@ -111,7 +121,7 @@ class FaultLab:
         """Run every experiment, in a thread with a loop of its own.
 
         Raises what the undisturbed run raises, and ConfigurationError where it declares nothing, asks nothing of the
-        transport, or does not give the same records twice.
+        transport, or does not ask and give the same twice.
         """
         return await to_thread.run_sync(self.run_sync)
 
@@ -124,16 +134,22 @@ class FaultLab:
 
     def _undisturbed(self) -> tuple[_Ended, Records]:
         ended, records = self._complete()
-        if not ended.asked:
+        if not ended.exchanges:
             raise ConfigurationError(
-                "the integration asked nothing; give it the transport: Jobs(…, transport=transport)"
+                "the integration got no answer through its transport; give it: Jobs(…, transport=transport)"
             )
         if not records.resources:
             raise ConfigurationError("the undisturbed run declares no resource, so none can be lost")
-        _, again = self._complete()
+        second, again = self._complete()
         if lines := [*_compared(records, again).lines]:
             told = "; ".join(lines[:_MOST_SHOWN])
             raise ConfigurationError(f"two undisturbed runs differ, so nothing can be compared with them: {told}")
+        if ended.keys.isdisjoint(second.keys):
+            raise ConfigurationError(
+                "two undisturbed runs have no request in common (the first begins with "
+                f"{ended.exchanges[0].request!r}), so none can be disturbed; give the integration what it takes from "
+                "the clock, or by chance"
+            )
         return ended, records
 
     def _complete(self) -> tuple[_Ended, Records]:
@@ -141,7 +157,7 @@ class FaultLab:
         if ended.error is not None:
             raise ended.error
         if ended.records is None:
-            raise ConfigurationError("the undisturbed run does not end, within a day or 100,000 requests")
+            raise ConfigurationError("the undisturbed run does not end within six hours or 100,000 requests")
         return ended, ended.records
 
     def _experiments(self, undisturbed: _Ended, records: Records) -> Iterator[Experiment]:
@@ -173,13 +189,13 @@ class FaultLab:
             return self._run(self._new_source(), most, {**settings, "resume": "last"})
 
     def _run(self, source: Transport, most: int, settings: Mapping[str, Any] = _NO_SETTINGS) -> _Ended:
-        """One run in virtual time, ended where it asks too much or takes a day."""
+        """One run in virtual time, ended where it asks too much or takes too long."""
 
         async def run() -> _Ended:
             sink = MemorySink()
             error: BaseException | None = None
             records: Records | None = None
-            with anyio.move_on_after(_DAY) as scope:
+            with anyio.move_on_after(_LONGEST_RUN) as scope:
                 recorder = Recorder(source, most, scope.cancel)
                 integration = self._make(recorder)
                 integration.configure("fault laboratory", **settings)
@@ -217,7 +233,7 @@ def _judged(
     if not is_met:
         return Outcome.NOT_MET, ""
     if ended.error is not None:
-        told = printable(f"{type(ended.error).__name__}: {ended.error}", _LONGEST)
+        told = printable(f"{type(ended.error).__name__}: {ended.error}", _CLIP)
         if ended.committed:
             return Outcome.DEFECT, f"it delivered although it failed ({told})"
         return Outcome.FAILED, told

@@ -105,5 +105,10 @@ def _split(place: str) -> tuple[str, str]:
 def _compiled(path: str) -> re.Pattern[str]:
     has_rest = path.endswith(_REST)
     parts = _NAME.split(path.removesuffix(_REST))
-    text = "".join(f"(?P<{part}>[^/]+)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+    text = "".join(f"(?P<{part}>[^/]+)" if number % 2 else _literal(part) for number, part in enumerate(parts))
     return re.compile(text + (".*" if has_rest else ""), re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    """As the path of a request is compared: without escapes, but for those of a slash."""
+    return re.escape(URL.build(path=part, encoded=True).path)

@@ -112,6 +112,13 @@ async def test_the_route_that_says_more_counts_whatever_the_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("path", ["/a b/ü", "/a%20b/%C3%BC"])
+async def test_a_path_may_be_written_with_escapes_or_without(path: str) -> None:
+    source = FakeSource()
+    source.get(path, json=1)
+    assert await ask(source, ("GET", "/a b/ü"), ("GET", "/a%20b/%C3%BC")) == [(200, 1), (200, 1)]
+
+
 async def test_of_equal_routes_the_last_counts_so_that_a_test_can_replace_one() -> None:
     source = FakeSource()
     source.get("/jobs", json="usual")
