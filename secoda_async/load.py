@@ -53,7 +53,7 @@ def _is_integration(found: object) -> TypeGuard[type[Any]]:
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigurationError(f"there is no file {path}")
+        raise ConfigurationError(f"there is no file {path}; give the path of the integration's file")
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:

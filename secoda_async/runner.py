@@ -232,6 +232,8 @@ class Run:
             return
         if self._transport is not None:
             raise ConfigurationError("give transport= or replay, not both; ReplayTransport(path) is a transport")
+        if not await anyio.Path(path).exists():
+            raise ConfigurationError(f"replay: there is no recording {path}; run with --record {path} to make one")
         replay = ReplayTransport(path, integration=self._integration)
         await replay.check()
         self._transport = replay

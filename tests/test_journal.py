@@ -546,7 +546,7 @@ async def test_a_damaged_or_foreign_file_is_a_plain_error(damage: str, tmp_path:
 
 
 async def test_a_missing_recording_is_a_plain_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no journal at"):
+    with pytest.raises(ConfigurationError, match="there is no recording"):
         await integration(nodes([], []), replay=tmp_path / "no").run(MemorySink())
 
 

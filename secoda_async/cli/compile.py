@@ -59,7 +59,7 @@ def _source_of(target: str) -> tuple[Path, str]:
         if not path.is_file():
             raise ConfigurationError(f"there is no file {path} here; give the path of the integration's file")
     if not path.is_file():
-        raise ConfigurationError(f"there is no file {path}")
+        raise ConfigurationError(f"there is no file {path}; give the path of the integration's file")
     return path, name
 
 

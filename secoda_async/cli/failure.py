@@ -79,6 +79,12 @@ def _message(error: BaseException, delivery: Delivery) -> str:
             return f"terminated: {_AFTER_A_SIGNAL[delivery]}"
         case SecodaAsyncError():
             return str(error)
+        case SystemExit(code=code):
+            place = place_of(error.__traceback__)
+            return f"sys.exit({code!r}) was called{place}, so the run has no end of its own; return, or raise an error"
+        case ModuleNotFoundError():
+            place = place_of(error.__traceback__)
+            return f"{error}{place}; install its package beside secoda-async, or put its file beside the integration's"
     place = place_of(error.__traceback__)
     return f"{type(error).__name__}: {error}{place} (--debug shows the traceback)"
 

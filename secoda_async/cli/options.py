@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from secoda_async.errors import ConfigurationError
+
 TargetClass: TypeAlias = Annotated[
     str, typer.Argument(metavar="MODULE_OR_FILE:CLASS", help="The integration, such as examples/cluvio.py:Cluvio.")
 ]
@@ -63,5 +65,7 @@ def given(**values: object) -> dict[str, Any]:
 
 
 def network_settings(proxy: str | None, trust_env: bool, ca_file: Path | None) -> dict[str, Any]:
-    """What is the same for the source and for the workspace."""
+    """What is the same for the source and for the workspace. Raises ConfigurationError where a file is not there."""
+    if ca_file is not None and not ca_file.exists():
+        raise ConfigurationError(f"--ca-file: there is no file {ca_file}; give one of certificates in PEM form")
     return given(proxy=proxy, trust_env=trust_env or None, verify=None if ca_file is None else str(ca_file))

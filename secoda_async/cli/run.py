@@ -209,7 +209,7 @@ def run(  # noqa: PLR0912, PLR0917 # typer reads the options off the parameters
     if integration.report is not None:
         if as_json:
             typer.echo(integration.report.model_dump_json(indent=2))
-        if not quiet:
+        if not quiet and not (failure is not None and exit_status(failure) is ExitStatus.USAGE):
             show_summary(integration.report, console, delivered_to=delivered_to)
     if failure is not None:
         where = given(integration_id=integration_id, base_url=base_url, state_dir=state_dir) if upload else {}

@@ -63,7 +63,8 @@ def find_settings(
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigurationError(f"--set must be NAME=VALUE, such as timeout=30, not {text!r}")
-        found[_known(name.strip(), "--set")] = Found(*_from_text(name.strip(), value, f"--set {name.strip()}"))
+        name = _known(name.strip(), "--set")
+        found[name] = Found(*_from_text(name, value, f"--set {name}"))
     for name, value in options.items():
         found[name] = Found(value, _FLAGS.get(name, f"--{name.replace('_', '-')}"))
     return found

@@ -32,7 +32,7 @@ def compile_source(source: str, class_name: str, *, name: str) -> Compiled:
     Raises ConfigurationError, with every line that stands in the way, where it cannot be.
     """
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(source, name)
     except (SyntaxError, ValueError) as exc:
         raise ConfigurationError(f"{name} is no Python: {exc}") from None
     checked = check_source(tree, class_name, bundle(with_paging=True))
