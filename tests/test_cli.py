@@ -261,7 +261,7 @@ async def test_what_is_wrong_with_the_integration_is_one_message(
         (["SOURCE:Tables", "--concurrency", "0"], ["concurrency must be"]),
         (["SOURCE:Tables", "--enforce-endpoints"], ["enforce_endpoints needs endpoints"]),
         (["SOURCE:Tables", *SOMEWHERE, "--proxy", "https://u:geheim@x:1"], ["proxy must be http://host:port"]),
-        (["SOURCE:Tables", *SOMEWHERE, "--ca-file", "nowhere.pem"], ["nowhere.pem", "give one of certificates in PEM form"]),
+        (["SOURCE:Tables", *SOMEWHERE, "--ca-file", "nowhere.pem"], ["nowhere.pem", "certificates in PEM"]),
     ],
 )
 def test_what_is_wrong_with_the_command_is_one_message_and_exit_status_2(
