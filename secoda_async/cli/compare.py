@@ -30,6 +30,9 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
         Path | None,
         typer.Option(metavar="FILE", help="Without --recording: keep what the source answers OLD, for the next time."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Run both against the source: for a port that asks for other things.")
+    ] = False,
     credential: CredentialPair = None,
     credential_env: CredentialEnv = None,
     credentials_file: CredentialsFile = None,
@@ -48,11 +51,13 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
     redact = Redactor()
     try:
         with terminated_in_order():
-            _check(recording, record)
+            _check(recording, record, live=live)
             credentials = read_credentials(credential or (), credential_env or (), credentials_file, None)
             redact = Redactor.of(credentials)
             with _shown(console, quiet=quiet) as on_step:
-                found = compare_integrations(old, new, credentials, recording=recording, record=record, on_step=on_step)
+                found = compare_integrations(
+                    old, new, credentials, recording=recording, record=record, live=live, on_step=on_step
+                )
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(exit_status(error)) from None
@@ -64,7 +69,9 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _check(recording: Path | None, record: Path | None) -> None:
+def _check(recording: Path | None, record: Path | None, *, live: bool) -> None:
+    if live and (recording or record):
+        raise ConfigurationError("--live uses no recording; leave out --recording and --record, or --live")
     if recording is not None and record is not None:
         raise ConfigurationError("give --recording or --record, not both: --record writes what --recording reads")
     if recording is not None and not recording.is_file():

@@ -39,25 +39,27 @@ def compare(
     *,
     recording: Path | None = None,
     record: Path | None = None,
+    live: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Run what ``old`` and ``new`` name on one recording, and compare what they declare.
 
     Without a ``recording``, ``old`` is first run against its source, and what that answers goes to the file ``record``,
-    or to one that is removed. Nothing is delivered anywhere. ``on_step`` is told what is about to be done.
+    or to one that is removed. ``live`` runs both against the source instead, for a port that asks for other things.
+    Nothing is delivered anywhere. ``on_step`` is told what is about to be done.
     Raises ComparisonError where one of them fails, and ConfigurationError where it cannot be run.
     """
     with tempfile.TemporaryDirectory(prefix="secoda-async-compare-") as name:
         folder = Path(name)
         sides = {"OLD": old, "NEW": new}
         run = partial(_run, folder, dict(credentials))
-        if recording is None:
+        if recording is None and not live:
             recording = record or folder / "recording"
             on_step(f"running {old} against its source")
             run("OLD", old, "source", record=recording)
         ended: dict[str, Ended] = {}
         for side, target in sides.items():
-            on_step(f"running {target} on the recording")
+            on_step(f"running {target} {'against its source' if live else 'on the recording'}")
             ended[side] = run(side, target, side, replay=recording)
         on_step("comparing")
         datasets = open_dataset(folder / "OLD"), open_dataset(folder / "NEW")
@@ -112,5 +114,5 @@ def _told(ended: Ended) -> str:
     told = "".join(f"\n  {line}" for line in lines)
     return (
         f"{ended.error}\nIt asks for what is not in the recording:{told}\n"
-        "Let both ask for the same, or give --recording a file that `secoda-async run NEW --record FILE` wrote"
+        "Let both ask for the same, or compare them with --live: each against the source"
     )

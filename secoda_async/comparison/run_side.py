@@ -31,8 +31,9 @@ class Job(BaseModel):
     out: Path
     """Where its records go."""
     record: Path | None = None
-    """The file that takes what the source answers; else ``replay`` is what answers."""
+    """The file that takes what the source answers."""
     replay: Path | None = None
+    """The recording that answers in place of the source."""
 
 
 class Ended(BaseModel):

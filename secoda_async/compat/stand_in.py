@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from secoda_async.compat import strategies
 from secoda_async.compat.integration import SecodaIntegration
 
 ROOT: Final = "secodadk"
+CORE: Final = f"{ROOT}.core"
 
 
 def _of(owner: object, *names: str) -> dict[str, Any]:
@@ -56,7 +57,7 @@ _CORE: Final = {"SecodaIntegration": SecodaIntegration}
 MODULES: Final = MappingProxyType(
     {
         ROOT: {**_CORE, **_MODELS},
-        f"{ROOT}.core": {**_CORE, **_SEAMS, **_DEFAULTS, **_DECLARED},
+        CORE: {**_CORE, **_SEAMS, **_DEFAULTS, **_DECLARED},
         f"{ROOT}.ingestion_models": _MODELS,
         f"{ROOT}.strats": {},
         f"{ROOT}.strats.core": {**_SEAMS, **_DECLARED},
@@ -72,21 +73,77 @@ _PACKAGES: Final = frozenset({ROOT, f"{ROOT}.strats"})
 def standing_in() -> Iterator[None]:
     """While inside, ``import secodadk`` finds the real one where it is installed, and else this package's.
 
+    ``start()`` of either does nothing meanwhile but say so: a file may call it without looking at ``__name__``.
     Once imported, it stays for the process: functions of the file may import more of it when they are called.
     """
-    finder = _Finder()
-    sys.meta_path.append(finder)  # behind all others, so that the real one comes first
+    finder, holder = _Finder(), _Holder()
+    sys.meta_path[:] = [holder, *sys.meta_path, finder]  # ours behind all others, so that the real one comes first
+    if (known := base_class()) is not None:
+        holder.hold(known)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        sys.meta_path.remove(holder)
+        holder.let_go()
 
 
 def base_class() -> type | None:
     """The base class of secodadk, the real or ours, where something has imported it."""
-    core = sys.modules.get(f"{ROOT}.core")
+    core = sys.modules.get(CORE)
     found = getattr(core, "SecodaIntegration", None)
     return found if isinstance(found, type) else None
+
+
+class _Holder(MetaPathFinder):
+    """Keeps the base class of secodadk from starting anything, from the moment it is imported."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Any, Any]] = []
+
+    def hold(self, base: Any) -> None:
+        self._held.append((base, base.start))
+        base.start = _leave_out
+
+    def let_go(self) -> None:
+        for base, start in reversed(self._held):
+            base.start = start
+
+    @override
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != CORE:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _HoldingLoader(spec.loader, self)
+        return spec
+
+
+class _HoldingLoader(Loader):
+    """The loader of the module with the base class."""
+
+    def __init__(self, inner: Loader, holder: _Holder) -> None:
+        self._inner = inner
+        self._holder = holder
+
+    @override
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._inner.create_module(spec)
+
+    @override
+    def exec_module(self, module: ModuleType) -> None:
+        self._inner.exec_module(module)
+        self._holder.hold(module.SecodaIntegration)
+
+
+def _leave_out(integration: object) -> None:
+    logging.getLogger("secoda_async").warning(
+        '%s.start() is left out while its file is loaded; `if __name__ == "__main__":` above it says so in the file',
+        type(integration).__name__,
+    )
 
 
 class _Finder(MetaPathFinder):
@@ -106,7 +163,7 @@ def _is_ours(module: ModuleType | None) -> bool:
 
 class _Loader(Loader):
     @override
-    def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
 
     @override

@@ -74,6 +74,20 @@ async def test_requests_that_are_not_in_the_recording_are_named(given: list[obje
     assert f"NEW ({wrong}) failed" in one_message(errors)
     assert "asks for what is not in the recording:\n  GET http://127.0.0.1:" in errors
     assert "correct horse" not in errors
+    status, out, errors = await command("compare", OLD, wrong, *given, "--live")
+    assert status == 1
+    assert f"NEW ({wrong}) failed" in one_message(errors)
+    assert "answered 404" in errors
+
+
+async def test_a_port_that_asks_for_other_things_is_compared_against_the_source(
+    api: Api, given: list[object], tmp_path: Path
+) -> None:
+    other = port(tmp_path, ('"/dashboards/"', '"/dashboards/?page=all"'))
+    status, out, _ = await command("compare", OLD, other, *given, "--live")
+    assert status == 0
+    assert "no difference" in out
+    assert len(api.asked) == 4
 
 
 async def test_a_source_that_fails_is_told_of_and_nothing_is_compared(given: list[object], tmp_path: Path) -> None:
@@ -89,6 +103,7 @@ async def test_a_source_that_fails_is_told_of_and_nothing_is_compared(given: lis
     [
         ([OLD, NEW, "--recording", "nowhere"], "--recording: there is no file nowhere; leave it out"),
         ([OLD, NEW, "--recording", "a", "--record", "b"], "give --recording or --record, not both"),
+        ([OLD, NEW, "--live", "--record", "a"], "--live uses no recording"),
         ([OLD, NEW, "--record", "no/where"], "--record: there is no folder no; make it"),
     ],
 )

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -75,10 +76,25 @@ def test_the_file_finds_itself_and_what_lies_beside_it(tmp_path: Path) -> None:
     assert load_integration(f"{path}:Legacy").__name__ == "Legacy"
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_a_file_that_starts_while_it_is_loaded_is_told_where_to_put_that(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("secodadk")
+def test_a_file_that_starts_while_it_is_loaded_is_loaded_and_starts_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "legacy.py"
-    path.write_text(HEAD + "        self.http_get('http://127.0.0.1:1')\nLegacy(credentials={}).start()\n")
+    path.write_text(HEAD + "        self.declare_resource(table(1))\nLegacy(credentials={}).start()\n")
+    for _ in range(2):
+        found: Any = load_integration(f"{path}:Legacy")
+    assert capsys.readouterr().out == ""
+    assert [record.message.partition(";")[0] for record in caplog.records] == [
+        "Legacy.start() is left out while its file is loaded"
+    ] * 2
+    assert found.legacy.start.__module__.endswith(("secodadk.core", "compat.integration"))  # its own again
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_file_that_asks_while_it_is_loaded_is_told_where_to_put_that(tmp_path: Path) -> None:
+    path = tmp_path / "legacy.py"
+    path.write_text(HEAD + "        pass\nLegacy(credentials={}).http_get('http://127.0.0.1:1')\n")
     with pytest.raises(ConfigurationError, match='if __name__ == "__main__":'):
         load_integration(f"{path}:Legacy")
 
