@@ -6,6 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from secoda_async import (
     BrokenExchangeError,
@@ -23,7 +26,7 @@ from secoda_async import (
     UnroutedError,
 )
 from secoda_async.pagination.page import Page
-from secoda_async.testing import Answer, FakeSource, Listing, Records, run_extract
+from secoda_async.testing import Answer, FakeSource, Listing, Records, Route, run_extract
 from tests.integrations import integration, table
 
 ROWS = [{"id": f"row {number}"} for number in range(7)]
@@ -276,3 +279,17 @@ class OwnPager(Pager):
 def test_what_makes_no_sense_is_refused_where_it_is_said(make: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         make()
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/%{}?*#", exclude_categories=["Cs", "Cc"]), min_size=1)))
+def test_a_path_is_matched_by_itself_and_by_its_names(segments: list[str]) -> None:
+    url = URL(BASE) / "/".join(["x", *segments])
+    request = Request("GET", url)
+    path = url.path
+    assert Route("GET", path, Answer()).match(request) == {}
+    assert Route("GET", url.raw_path, Answer()).match(request) == {}
+    names = "".join(f"/{{name_{number}}}" for number in range(path.count("/")))
+    found = Route("GET", names, Answer()).match(request)
+    assert found is not None
+    assert "/".join(["", *found.values()]) == path
+    assert Route("GET", f"{path}/more", Answer()).match(request) is None
