@@ -9,6 +9,7 @@ from aiohttp import web
 
 from examples.cluvio import Cluvio
 from secoda_async import CredentialError, JSONLSink, StatusError
+from secoda_async.testing import FakeSource
 from tests.server import serve
 
 EMAIL = "me@example.com"
@@ -101,6 +102,14 @@ async def test_the_group_each_dashboard_and_its_lineage_are_declared(tmp_path: P
         }
         for id_ in ("a1", 7)
     ]
+
+
+def test_it_loses_nothing_whatever_the_api_does(fault_lab: Any) -> None:
+    source = FakeSource()
+    source.post("/users/sign_in", json={"token": "the-session-token"})
+    source.get("/dashboards/", json=DASHBOARDS)
+    report = fault_lab(lambda transport: Cluvio(credentials=CREDENTIALS, transport=transport), source)
+    assert (report.requests, report.resources) == (2, 3)
 
 
 async def test_a_wrong_password_fails_plainly_and_is_nowhere_to_be_read(tmp_path: Path, state_dir: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 
-from secoda_async.errors import BrokenExchangeError, ConnectError, RequestTimeoutError
+from secoda_async.errors import BrokenExchangeError, ConnectError, RequestError, RequestTimeoutError
 from secoda_async.network.message import Layer, Request, Response, Transport
-from secoda_async.testing.exchanges import Credentials, Key, credentials_of, whole, with_content
+from secoda_async.network.stream import StreamedResponse
+from secoda_async.testing.exchanges import Credentials, Key, credentials_of, headers_of, whole, with_content
 
 Send = Callable[[Request], Awaitable[Response]]
 Act = Callable[[Request, Send], Awaitable[Response]]
@@ -28,8 +29,26 @@ async def _too_slow(request: Request, _: Send) -> Response:
 
 
 async def _breaks(request: Request, send: Send) -> Response:
-    await send(request)
-    raise BrokenExchangeError(f"{request}: a simulated fault: the body broke off", request=request)
+    response = await whole(await send(request))
+    error = BrokenExchangeError(f"{request}: a simulated fault: the body broke off", request=request)
+    if request.stream and response.is_success:  # then it is its reader who finds out
+        return StreamedResponse(
+            request,
+            response.status_code,
+            headers=headers_of(response),
+            pieces=_half(response.content, error),
+            close=_nothing,
+        )
+    raise error
+
+
+async def _half(content: bytes, error: RequestError) -> AsyncIterator[bytes]:
+    yield content[: len(content) // 2]
+    raise error
+
+
+async def _nothing() -> None:
+    return
 
 
 async def _unreachable(request: Request, _: Send) -> Response:
@@ -107,8 +126,7 @@ class Swapped(Layer):
             return await self._inner.send(request)
         self.met += 1
         await asyncio.sleep(0)
-        headers = other.headers if isinstance(other.headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict())
-        return Response(request, other.status_code, headers=headers, content=other.content)
+        return Response(request, other.status_code, headers=headers_of(other), content=other.content)
 
 
 class Expired(Layer):

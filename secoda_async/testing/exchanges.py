@@ -37,14 +37,15 @@ class Exchange(NamedTuple):
 
 
 class Recorder(Layer):
-    """Keeps every exchange in memory, and ends a run that asks for more than ``most``.
+    """Counts requests, keeps them with their answers in memory where ``keeps``, and ends a run that asks for too many.
 
-    ``on_excess`` is called once there; nothing is answered from then on.
+    ``on_excess`` is called for each over ``most``, and none of those is answered.
     """
 
-    def __init__(self, inner: Transport, most: int, on_excess: Callable[[], None]) -> None:
+    def __init__(self, inner: Transport, most: int, on_excess: Callable[[], None], *, keeps: bool) -> None:
         super().__init__(inner)
         self.exchanges: list[Exchange] = []
+        self._keeps = keeps
         self.asked = 0
         self._most = most
         self._on_excess = on_excess
@@ -55,8 +56,10 @@ class Recorder(Layer):
         if self.asked > self._most:
             self._on_excess()
             await asyncio.Event().wait()  # until the run is cancelled
-        response = await whole(await self._inner.send(request))
-        self.exchanges.append(Exchange(request, response))
+        response = await self._inner.send(request)
+        if self._keeps:
+            response = await whole(response)
+            self.exchanges.append(Exchange(request, response))
         return response
 
 
@@ -71,8 +74,12 @@ async def whole(response: Response) -> Response:
 
 def with_content(response: Response, content: bytes) -> Response:
     """The same answer with another body."""
-    headers = response.headers if isinstance(response.headers, CIMultiDictProxy) else NO_HEADERS
-    return Response(response.request, response.status_code, headers=headers, content=content)
+    return Response(response.request, response.status_code, headers=headers_of(response), content=content)
+
+
+def headers_of(response: Response) -> CIMultiDictProxy[str]:
+    """The headers, as they are given to another answer."""
+    return response.headers if isinstance(response.headers, CIMultiDictProxy) else NO_HEADERS
 
 
 def credentials_of(request: Request) -> Credentials:

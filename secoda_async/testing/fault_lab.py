@@ -51,6 +51,7 @@ class _Ended(NamedTuple):
     excessive: bool
     """Whether it asked far more than the undisturbed run, or took six hours."""
     exchanges: Sequence[Exchange] = ()
+    """Of an undisturbed run."""
 
     @property
     def keys(self) -> frozenset[Key]:
@@ -153,7 +154,7 @@ class FaultLab:
         return ended, records
 
     def _complete(self) -> tuple[_Ended, Records]:
-        ended = self._run(self._new_source(), _MOST_REQUESTS)
+        ended = self._run(self._new_source(), _MOST_REQUESTS, keeps=True)
         if ended.error is not None:
             raise ended.error
         if ended.records is None:
@@ -188,7 +189,9 @@ class FaultLab:
                 return _NOT_KILLED
             return self._run(self._new_source(), most, {**settings, "resume": "last"})
 
-    def _run(self, source: Transport, most: int, settings: Mapping[str, Any] = _NO_SETTINGS) -> _Ended:
+    def _run(
+        self, source: Transport, most: int, settings: Mapping[str, Any] = _NO_SETTINGS, *, keeps: bool = False
+    ) -> _Ended:
         """One run in virtual time, ended where it asks too much or takes too long."""
 
         async def run() -> _Ended:
@@ -196,7 +199,7 @@ class FaultLab:
             error: BaseException | None = None
             records: Records | None = None
             with anyio.move_on_after(_LONGEST_RUN) as scope:
-                recorder = Recorder(source, most, scope.cancel)
+                recorder = Recorder(source, most, scope.cancel, keeps=keeps)
                 integration = self._make(recorder)
                 integration.configure("fault laboratory", **settings)
                 try:
