@@ -62,6 +62,7 @@ class BridgedIntegration(SecodaIntegration):
         run = self.current_run
         assert run is not None
         error: Exception | None = None
+        has_returned = False
         async with asyncio.TaskGroup() as group:
             crossing = Crossing(group)
             intake = ThreadIntake(
@@ -74,12 +75,13 @@ class BridgedIntegration(SecodaIntegration):
             try:
                 with contextlib.redirect_stdout(sys.stderr), _told_of_failures(before, crossing, run.extraction):
                     await thread.run()
+                has_returned = True
                 _lose_threads(before, run.findings)
             except Exception as exc:  # noqa: BLE001 # raised below, where it is in no group
                 error = exc
             finally:
                 crossing.close()
-                intake.close()
+                intake.close(has_returned=has_returned)
                 with anyio.CancelScope(shield=True):
                     await thread.clean_up()
                     await intake.finish()

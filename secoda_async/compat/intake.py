@@ -58,6 +58,7 @@ class ThreadIntake:
         self._waiting: deque[threading.Lock] = deque()
         self._filled = asyncio.Event()
         self._is_closed = False
+        self._has_returned = False
 
     def declare(self, kind: Kind, record: Any, wanted: tuple[type, ...]) -> None:
         """Take a record of one of the ``wanted`` types."""
@@ -74,9 +75,9 @@ class ThreadIntake:
             raise self._refused(RecordTooLargeError(told), record)
         with self._lock:
             if self._is_closed:
-                self._refused(
-                    RunError(f"{describe(record)} was declared after extract() had returned; join the thread it is in")
-                )
+                if self._has_returned:  # else the run was cut off, and says so
+                    told = f"{describe(record)} was declared after extract() had returned; join the thread it is in"
+                    self._refused(RunError(told))
                 raise ended()
             batch = self._open[kind]
             batch.lines += line
@@ -103,8 +104,12 @@ class ThreadIntake:
                 self._taken += size
                 self._let_go_on()
 
-    def close(self) -> None:
-        """Take nothing more, and end the threads that wait for room. Called in the loop."""
+    def close(self, *, has_returned: bool) -> None:
+        """Take nothing more, and end the threads that wait for room. Called in the loop.
+
+        ``has_returned``: what comes now is lost, since ``extract`` returned without it.
+        """
+        self._has_returned = has_returned
         self._is_closed = True
         self._let_go_on()
 

@@ -154,12 +154,15 @@ async def test_a_run_that_is_cancelled_ends_a_thread_that_waits_for_room(tmp_pat
     """
     made = await loaded(tmp_path, body)
     made.legacy.cleaned_up = cleaned_up  # type: ignore[attr-defined]
+    integration = made(credentials={})
     async with anyio.create_task_group() as group:
-        group.start_soon(made(credentials={}).run, Stuck())
+        group.start_soon(integration.run, Stuck())
         await stuck.wait()
         await anyio.sleep(0.1)  # until the queue is full
         group.cancel_scope.cancel()
     assert cleaned_up.is_set()
+    assert integration.report is not None
+    assert integration.report.losses == []  # it was cut off, and nothing else was wrong
 
 
 async def test_a_run_that_is_cancelled_waits_for_no_thread_that_sleeps(tmp_path: Path) -> None:
