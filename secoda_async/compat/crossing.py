@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from threading import Lock
 from typing import Any, Generic, TypeVar, cast
 
@@ -95,18 +96,21 @@ class Crossing:
         self._is_woken = False  # first: a thread that still sees it has put its call there before
         while self._asked and not self._is_closed:
             call = self._asked.popleft()
-            task = self._group.create_task(self._run(call), context=call.context)
+            call.error = ended()  # a task that is cancelled before it begins says nothing itself
+            task = self._group.create_task(_run(call), context=call.context)
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(partial(self._end, call), context=self._base)
 
-    async def _run(self, call: _Call[Any]) -> None:
-        call.error = ended()  # where it is cancelled before it begins, too
-        try:
-            call.result = await call.make()
-            call.error = None
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:  # noqa: BLE001 # raised in the thread
-            call.error = exc
-        finally:
-            call.done.release()
+    def _end(self, call: _Call[Any], task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        call.done.release()
+
+
+async def _run(call: _Call[Any]) -> None:
+    try:
+        call.result = await call.make()
+        call.error = None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as exc:  # noqa: BLE001 # raised in the thread
+        call.error = exc
