@@ -260,6 +260,7 @@ class Input:
     required: bool = True
     """Whether a run without it ends before its first request."""
     description: str = ""
+    """What the form says of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +288,9 @@ class Settings:
     concurrency: int | None = None
     """Requests in flight at once to one host; None: found out while the host answers, within ``rate_limits``."""
     retry: RetryPolicy | None = RetryPolicy()
+    """How often, and how long apart, a request is repeated; None: never, and any status is returned."""
     timeout: Timeout = Timeout()
+    """How long one attempt may take, in seconds; waiting for a limit does not count."""
     verify: bool | str = True
     """Certificates: checked, not checked, or checked against the CA file (or folder) at this path."""
     cert: str | tuple[str, str] | tuple[str, str, str] | None = field(default=None, repr=False)
