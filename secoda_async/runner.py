@@ -38,6 +38,7 @@ from secoda_async.spool import Spool, new_run_id, resolve_state_dir
 from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
 from secoda_async.stragglers import tasks_of
+from secoda_async.telemetry import Tell, require_telemetry, run_span
 from secoda_async.watchdog import Waits, Watchdog
 from secoda_async.workers import gave_up
 
@@ -96,6 +97,12 @@ class Run:
         Raises what ``extract`` raised, IncompleteRunError where it returned although something was lost, and
         DeliveryError where the result could not be kept or delivered; ``report`` holds the report in each case.
         """
+        if self._settings.telemetry:
+            require_telemetry()
+        with run_span(self._integration, self.run_id, on=self._settings.telemetry) as tell:
+            return await self._execute(extract, sink, tell)
+
+    async def _execute(self, extract: Callable[[], Awaitable[None]], sink: Sink, tell: Tell) -> RunReport:
         started_at, clock = datetime.now(UTC), time.monotonic()
         error: BaseException | None = None
         if self._settings.sample is not None and isinstance(sink, SyncSink):
@@ -123,6 +130,7 @@ class Run:
                 concurrency=self._settings.concurrency,
                 inputs=self._inputs,
             )
+            tell(self.report)
             if self._directory is not None:
                 with contextlib.suppress(OutputError):  # it is returned as well
                     await shieldable(partial(to_thread.run_sync, write_report, self.report, self._directory / REPORT))

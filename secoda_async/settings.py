@@ -339,6 +339,8 @@ class Settings:
     sample: int | None = None
     """Try the way, and deliver nothing: the first page of each `paginate`, and of each `for_each` and `map` so many
     items. None: everything."""
+    telemetry: bool = False
+    """Give OpenTelemetry a span for the run and for each attempt, and the run's counts; needs the extra ``otel``."""
     batch_bytes: int = 256 * 2**10
     """A batch crosses the queue when it holds this many bytes."""
     queue_bytes: int = 8 * 2**20
@@ -365,6 +367,7 @@ class Settings:
             "refuse_private",
             "trust_env",
             "cookies",
+            "telemetry",
         ):
             value = getattr(self, name)
             _require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")

@@ -25,8 +25,9 @@ Each is a keyword of the integration's constructor and a class attribute, and ca
 
 `secoda-async run MODULE_OR_FILE:CLASS --show-settings` tells each value and where it is from. As text a setting is what
 JSON has (`true`, `none`, `20`, `{"read": 5}`); lists may be `a, b`, a rate limit `100/60` (requests in so many
-seconds), and a number stands for a whole `timeout`, for the `attempts` of `retry`, and for the `share` of `stale_limits`. What
-permits one run to remove data, or is about one run (ONE_RUN), does not belong in a file and is refused there.
+seconds), and a number stands for a whole `timeout`, for the `attempts` of `retry`, and for the `share` of
+`stale_limits`. What permits one run to remove data, or is about one run (ONE_RUN), does not belong in a file and is
+refused there.
 
 ```toml
 [tool.secoda-async]

@@ -29,8 +29,9 @@ def test_every_public_name_has_a_docstring_of_its_own() -> None:
                 assert value.__doc__ != getattr(value.__bases__[0], "__doc__", None), name
 
 
-def test_every_class_that_the_readme_names_is_public() -> None:
-    text = (Path(__file__).parent.parent / "README.md").read_text()
+def test_every_class_that_the_documentation_names_is_public() -> None:
+    root = Path(__file__).parent.parent
+    text = "".join(page.read_text() for page in (root / "README.md", *(root / "docs").glob("*.md")))
     classes = set(re.findall(r"`([A-Z]+[a-z]\w*[A-Z]\w*)[`(]", text))
     assert len(classes) > 20
     assert classes <= {*secoda_async.__all__, *secoda_async.testing.__all__}

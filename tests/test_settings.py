@@ -50,6 +50,7 @@ BAD = [
             "refuse_private",
             "trust_env",
             "cookies",
+            "telemetry",
         )
         for value in [None, 1, "yes"]
     ),

@@ -173,6 +173,8 @@ class Client:
             cert_origin=None if settings.cert is None else Origin.of(self._base_url.resolve("/")),
             proxies=proxies,
         )
+        if settings.telemetry:
+            inner = _traced(inner, redact)
         if settings.cookies:
             inner = Cookies(inner, redact)
         core = innermost(transport)
@@ -452,6 +454,12 @@ class Client:
             error.redact(self._redact)
         else:
             self.lose(error, optional=optional)
+
+
+def _traced(inner: Transport, redact: Redactor) -> Transport:
+    from secoda_async.network.traced import Traced  # noqa: PLC0415 # it imports an extra
+
+    return Traced(inner, redact)
 
 
 def _is_servers_fault(status: int) -> bool:
