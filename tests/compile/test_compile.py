@@ -19,6 +19,7 @@ from secoda_async.compile.compile_source import compile_source
 from tests.command_line import command, one_message
 from tests.peer import PYTHON
 from tests.server import serve
+from tests.test_cluvio import EMAIL, PASSWORD, Api
 
 ROWS = 25
 PAGINATED = bundle(with_paging=True)  # read here: a test's event loop may not be blocked
@@ -401,6 +402,29 @@ async def test_the_command_writes_a_file_and_tells_what_it_dropped(tmp_path: Pat
     status, _, errors = await command("compile", f"{source}:Nothing")
     assert status == 2
     assert "there is no class Nothing" in errors
+
+
+async def test_a_port_that_is_compiled_gives_the_lines_of_the_file_that_it_was_ported_from(tmp_path: Path) -> None:
+    """The published example's shape under the real secodadk, and its port, compiled, under the same."""
+    port = compile_source((EXAMPLES / "cluvio.py").read_text(), "Cluvio", name="cluvio.py").text
+    (tmp_path / "port.py").write_text(port)
+    start = "import sys\nfrom {} import {} as X\nX(credentials={{'base_url': sys.argv[1], {}}}).start()\n"
+    given = f"'email': {EMAIL!r}, 'password': {PASSWORD!r}"
+    (tmp_path / "start_port.py").write_text(start.format("port", "Cluvio", given))
+    legacy = (EXAMPLES / "legacy_cluvio.py").read_text()
+    lines = []
+    async with serve(Api().answer) as url:
+        (tmp_path / "legacy.py").write_text(legacy.replace("https://api.cluvio.com", url))
+        (tmp_path / "start_legacy.py").write_text(start.format("legacy", "CluvioIntegration", given))
+        for name in ("start_legacy.py", "start_port.py"):
+            done = await anyio.run_process(
+                [str(PYTHON), "-W", "ignore", str(tmp_path / name), url],
+                cwd=tmp_path,
+                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            )
+            lines.append(canonical(done.stdout))
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 5
 
 
 @pytest.mark.parametrize("target", ["cluvio.py:Cluvio", "datasette.py:Datasette"])
