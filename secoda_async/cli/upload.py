@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
+import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -31,6 +32,7 @@ from secoda_async.cli.workspace import (
     workspace_sink,
 )
 from secoda_async.counters import Traffic
+from secoda_async.errors import reason_of
 from secoda_async.process import run_in_process
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
@@ -64,6 +66,7 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     proxy: Proxy = None,
     trust_env: TrustEnv = False,
     ca_file: CaFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found out, and what became of it.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -107,7 +110,10 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
         failure = error
     checks = Checks() if resend is None else resend.checks
     delivery = Delivery.NOTHING if resend is None else resend.delivery
-    if not quiet or failure is not None:
+    lacks = "" if resend is None else resend.lacks
+    if as_json:
+        typer.echo(_json(checks, delivery, lacks, None if failure is None else redact(reason_of(failure))))
+    elif not quiet or failure is not None:
         if checks.verdict is not None:
             show_verdict(checks.verdict, console)
         if checks.diff is not None:
@@ -115,14 +121,26 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     if failure is not None:
         show_error(failure, console, redact, debug=debug, delivery=delivery)
         raise typer.Exit(exit_status(failure))
-    if not quiet:
+    if not quiet and not as_json:
         said = "would be delivered (--dry-run): " if dry_run else "delivered: "
         console.print(Text.assemble((said, "bold green"), name), soft_wrap=True)
-    if resend is not None and resend.lacks:
-        console.print(Text.assemble(("degraded: ", "bold yellow"), f"in the run, {resend.lacks}"), soft_wrap=True)
+    if lacks:
+        console.print(Text.assemble(("degraded: ", "bold yellow"), f"in the run, {lacks}"), soft_wrap=True)
         raise typer.Exit(ExitStatus.DEGRADED)
     if settings.strict and checks.verdict is not None and checks.verdict.breaches:
         raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _json(checks: Checks, delivery: Delivery, lacks: str, error: str | None) -> str:
+    verdict, diff = checks.verdict, checks.diff
+    told = {
+        "delivery": delivery.value,
+        "error": error,
+        "lacks": lacks,
+        "verdict": None if verdict is None else verdict.model_dump(mode="json"),
+        "diff": None if diff is None else diff.model_dump(mode="json"),
+    }
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()
 
 
 @contextmanager
