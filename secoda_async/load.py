@@ -26,8 +26,13 @@ def load_integration(target: str) -> type[SecodaIntegration]:
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name.isidentifier():
         raise ConfigurationError(f"{target!r} names no class; write MODULE:CLASS or FILE.py:CLASS")
-    with standing_in():
-        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    try:
+        with standing_in():
+            module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    except ModuleNotFoundError as exc:
+        if exc.name == "httpx":
+            exc.add_note("secodadk brings httpx along, and this package does not: pip install httpx")
+        raise
     found = getattr(module, name, None)
     if not _is_integration(found):
         raise ConfigurationError(_why_not(place, name, found, module))
@@ -60,12 +65,7 @@ def _load_file(path: Path) -> ModuleType:
         raise ConfigurationError(f"{path} cannot be imported as a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses and pickle look a class's module up
-    try:
-        spec.loader.exec_module(module)
-    except ModuleNotFoundError as exc:
-        if exc.name == "httpx":
-            exc.add_note("secodadk brings httpx along, and this package does not: pip install httpx")
-        raise
+    spec.loader.exec_module(module)
     return module
 
 

@@ -441,6 +441,32 @@ async def test_a_run_is_recorded_and_replayed(tmp_path: Path) -> None:
     assert ids(first) == ids(again) == [*"abcdef"]
 
 
+async def test_a_run_that_failed_is_continued_with_what_it_had_got(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def counting(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return await answer(request)
+
+    body = """
+        for name in "abc":
+            self.declare_resource(table(self.http_get(f"{url}/{name}").json()["path"]))
+        if self.fails:
+            raise OSError("disk")
+    """
+    made = await loaded(tmp_path, body)
+    made.legacy.fails = True  # type: ignore[attr-defined]
+    sink = MemorySink()
+    async with serve(counting) as url:
+        with pytest.raises(OSError, match="disk"):
+            await made(credentials={"base_url": url}, resumable=True).run(MemorySink())
+        made.legacy.fails = False  # type: ignore[attr-defined]
+        await made(credentials={"base_url": url}, resume="last").run(sink)
+    assert ids(sink) == ["/a", "/b", "/c"]
+    # The answer at which it ended is asked for again.
+    assert asked in (["/a", "/b", "/c"], ["/a", "/b", "/c", "/c"])
+
+
 async def test_what_it_prints_is_not_among_the_lines(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     made = await loaded(tmp_path, "print('getting started')\nself.declare_resource(table(1))")
     await made(credentials={}).run(StdoutSink())

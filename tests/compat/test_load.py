@@ -132,6 +132,13 @@ def test_a_file_that_needs_httpx_is_told_how_to_get_it(tmp_path: Path, monkeypat
     assert "pip install httpx" in caught.value.__notes__[0]
 
 
+@pytest.mark.usefixtures("secodadk")
+def test_a_module_is_loaded_as_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, "pass")
+    monkeypatch.chdir(tmp_path)
+    assert issubclass(load_integration("legacy:Legacy"), BridgedIntegration)
+
+
 def test_an_asynchronous_class_is_given_as_it_is() -> None:
     found = load_integration("examples.cluvio:Cluvio")
     assert issubclass(found, SecodaIntegration)
