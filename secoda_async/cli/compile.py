@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from tokenize import detect_encoding
 from typing import Annotated
 
 import typer
@@ -32,7 +34,7 @@ def compile_command(
     console = Console(stderr=True)
     try:
         path, name = _source_of(target)
-        made = compile_source(path.read_text("utf-8"), name, name=str(path))
+        made = compile_source(_read(path), name, name=str(path))
         if out is not None:
             if out.exists() and out.samefile(path):
                 raise ConfigurationError(f"-o {out} is the integration itself; choose another file")
@@ -61,6 +63,18 @@ def _source_of(target: str) -> tuple[Path, str]:
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}; give the path of the integration's file")
     return path, name
+
+
+def _read(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        encoding, _ = detect_encoding(BytesIO(data).readline)
+        if encoding in ("utf-8", "utf-8-sig"):
+            return data.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError):
+        pass
+    # A comment that names another encoding would be wrong in the file that is written.
+    raise ConfigurationError(f"{path} is no text in UTF-8; save it as that, and name no other encoding in it")
 
 
 def _write(path: Path, text: str) -> None:

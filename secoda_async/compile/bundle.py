@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -33,8 +35,26 @@ class Bundle(NamedTuple):
 
     text: str
     names: frozenset[str]
-    imported: frozenset[str]
-    """Names that it imports as anybody else would, so that both may."""
+    needed: frozenset[str]
+    """Names that its functions look up while they run: its own, and those of builtins."""
+    imported: Mapping[str, str]
+    """Names that it imports, and how."""
+
+    def meets(self, binding: Binding) -> bool:
+        """Whether a module's binding takes the place of something that is needed."""
+        if binding.name in self.imported and binding.imported:
+            how = self.imported[binding.name]
+            return how != binding.imported and binding.name in self.needed and not _are_types(how, binding.imported)
+        return binding.name in self.names or (binding.name in self.needed and hasattr(builtins, binding.name))
+
+
+class Binding(NamedTuple):
+    """A name that a module binds at its top."""
+
+    line: int
+    name: str
+    imported: str = ""
+    """How, where it is imported."""
 
 
 @cache
@@ -47,22 +67,49 @@ def bundle(*, with_paging: bool) -> Bundle:
     imports = dict.fromkeys(line for found, _ in split for line in found)
     text = "\n".join([*imports, "", "", "\n\n\n".join(rest.strip("\n") for _, rest in split), ""])
     tree = ast.parse(text)
-    imported = _bound([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)])
-    return Bundle(text, _bound(tree.body), imported)
+    bound = bindings(tree)
+    imported = {one.name: one.imported for one in bound if one.imported}
+    return Bundle(text, frozenset(one.name for one in bound), _needed(tree), imported)
 
 
-def bound_by(node: ast.stmt) -> list[str]:
-    """The names that a statement binds at the top of a module."""
+def bindings(tree: ast.Module) -> list[Binding]:
+    """What a module binds at its top, inside its `if` and `try`, too, and by `global`."""
+    told = [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    return [*_bound(tree), *(Binding(node.lineno, name) for node in told for name in node.names)]
+
+
+def _bound(node: ast.AST) -> Iterator[Binding]:
     match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return [name]
-        case ast.Import(names=names) | ast.ImportFrom(names=names):
-            return [(alias.asname or alias.name).partition(".")[0] for alias in names]
-    return [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield Binding(node.lineno, node.name)
+            return
+        case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            return
+        case ast.Import() | ast.ImportFrom():
+            for alias in node.names:
+                name = (alias.asname or alias.name).partition(".")[0]
+                yield Binding(node.lineno, name, ast.unparse(_with_names(node, [alias])))
+        case ast.Name(ctx=ast.Store()):
+            yield Binding(node.lineno, node.id)
+        case ast.ExceptHandler(name=str(name)):
+            yield Binding(node.lineno, name)
+    for child in ast.iter_child_nodes(node):
+        yield from _bound(child)
 
 
-def _bound(nodes: list[ast.stmt]) -> frozenset[str]:
-    return frozenset(name for node in nodes for name in bound_by(node))
+def _with_names(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:
+    return ast.Import(names) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, names, node.level)
+
+
+def _needed(tree: ast.Module) -> frozenset[str]:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = [one for node in functions for statement in node.body for one in ast.walk(statement)]
+    return frozenset(one.id for one in inside if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load))
+
+
+def _are_types(*imports: str) -> bool:
+    """Whether what is imported serves the same from either place: `typing` has most of `collections.abc` again."""
+    return all(one.startswith(("from typing", "from collections.abc ")) for one in imports)
 
 
 def _read(room: str, name: str) -> str:

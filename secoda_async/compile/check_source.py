@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from secoda_async.compile.bundle import Bundle, bound_by
+from secoda_async.compile.bundle import Bundle, bindings
 
 _BROUGHT: Final = frozenset({"secodadk", "httpx", "pydantic", "typing_extensions"})
 _LOOPS: Final = frozenset({"anyio", "trio", "uvloop", "aiohttp", "aiolimiter"})
@@ -23,6 +23,20 @@ _HERE_ONLY: Final = {
 }
 _CALLS: Final = frozenset({"http_get", "http_post", "http_put", "http_patch", "http_delete", "paginate"})
 _DROPPED: Final = ("retry", "timeout")
+_NONE: Final = "secodadk has none"
+_DROPPED_SETTINGS: Final = {
+    **dict.fromkeys((*_DROPPED, "concurrency", "watchdog", "max_body"), _NONE),
+    "allowed_hosts": "a URL of the source may name any host; it gets no credentials there",
+    "enforce_endpoints": "secodadk asks whatever it is told",
+    "refuse_private": "secodadk connects to any address",
+    "allow_losses": "a loss ends the compiled file with an error",
+    "trust_env": "httpx takes proxies from the environment, always",
+    "proxy": "set HTTPS_PROXY where it runs",
+}
+_NEEDED_SETTINGS: Final = {
+    "cookies": "secodadk forgets cookies after each request; send the token in a header",
+    "cert": "secodadk sends no client certificate",
+}
 _OAUTH: Final = "OAuth needs a token that is renewed while the integration runs"
 _NO_COUNTERPART: Final = {
     "OAuth2ClientCredentials": _OAUTH,
@@ -30,6 +44,7 @@ _NO_COUNTERPART: Final = {
     "RenewableAuth": "credentials that are renewed while the integration runs have no counterpart",
     "Carry": "there is no accepted sync to carry records over from",
 }
+_NO_STAR: Final = "write the names that are used in place of *"
 _NO_LOOP: Final = "of asyncio only gather is there, since no loop runs"
 
 
@@ -66,13 +81,19 @@ def _class_problems(tree: ast.Module, class_name: str) -> Iterator[Problem]:
 
 
 def _clashes(tree: ast.Module, runtime: Bundle) -> Iterator[Problem]:
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module == "secoda_async":
-            continue
-        is_import = isinstance(node, ast.Import | ast.ImportFrom)
-        for name in bound_by(node):
-            if name in runtime.names and not (is_import and name in runtime.imported):
-                yield Problem(node.lineno, f"{name} is also a name that the compiled file needs; rename it")
+    for binding in bindings(tree):
+        is_theirs = binding.imported in (f"from secoda_async import {binding.name}", "from asyncio import gather")
+        if not is_theirs and runtime.meets(binding):
+            yield Problem(binding.line, f"{binding.name} is also a name that the compiled file needs; rename it")
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+            return [name]
+    return []
 
 
 class _Visitor(ast.NodeVisitor):
@@ -109,10 +130,12 @@ class _Visitor(ast.NodeVisitor):
                 self._imported(node, alias.name)
         else:
             self._module(node, node.module or "")
+            if node.names[0].name == "*":
+                self._refuse(node, _NO_STAR)
 
     def _imported(self, node: ast.ImportFrom, name: str) -> None:
         if name == "*":
-            self._refuse(node, "write the names that are used in place of *")
+            self._refuse(node, _NO_STAR)
         elif name not in self._runtime.names or name.startswith("_"):
             why = _NO_COUNTERPART.get(name, "it has no counterpart under plain secodadk")
             self._refuse(node, f"{name}: {why}")
@@ -121,7 +144,9 @@ class _Visitor(ast.NodeVisitor):
 
     def _module(self, node: ast.stmt, module: str) -> None:
         root = module.partition(".")[0]
-        if root in _LOOPS:
+        if root == "asyncio":
+            self._refuse(node, f"{module}: {_NO_LOOP}")
+        elif root in _LOOPS:
             self._refuse(node, f"{root} needs an event loop, and none runs")
         elif root == "secoda_async":
             self._refuse(node, f"{module} is none of the public names; import from secoda_async")
@@ -166,7 +191,9 @@ class _Visitor(ast.NodeVisitor):
         if any(isinstance(base, ast.Name) and base.id == "Auth" for base in node.bases):
             self._refuse(node, f"{node.name}: an Auth of your own signs requests of another kind than secodadk's")
         for statement in node.body:
-            for target in statement.targets if isinstance(statement, ast.Assign) else []:
-                if isinstance(target, ast.Name) and target.id in (*_DROPPED, "concurrency"):
-                    self.notes.append(Problem(statement.lineno, f"{target.id} is dropped: secodadk has none"))
+            for name in _assigned(statement):
+                if name in _DROPPED_SETTINGS:
+                    self.notes.append(Problem(statement.lineno, f"{name} is dropped: {_DROPPED_SETTINGS[name]}"))
+                elif name in _NEEDED_SETTINGS:
+                    self._refuse(statement, f"{name}: {_NEEDED_SETTINGS[name]}")
         self.generic_visit(node)

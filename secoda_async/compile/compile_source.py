@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final, NamedTuple
 
 from secoda_async.compile.bundle import bundle
@@ -39,8 +40,9 @@ def compile_source(source: str, class_name: str, *, name: str) -> Compiled:
     if checked.refused:
         told = "".join(f"\n  {name}:{line}: {message}" for line, message in checked.refused)
         raise ConfigurationError(f"{class_name} cannot be compiled for plain secodadk:{told}")
-    lines = source.splitlines()
-    top = _top(tree)
+    # As Python counts them: splitlines() would split at a form feed, too.
+    lines = re.split("\r\n|\r|\n", source)
+    top = _top(tree, name)
     head = "".join(f"{line}\n" for line in lines[:top])
     _rewrite(tree, lines, class_name)
     runtime = bundle(with_paging=checked.uses_paging)
@@ -50,12 +52,14 @@ def compile_source(source: str, class_name: str, *, name: str) -> Compiled:
     return Compiled(text, checked.notes)
 
 
-def _top(tree: ast.Module) -> int:
+def _top(tree: ast.Module, name: str) -> int:
     """How many lines must stay first: docstring, and ``from __future__``."""
     top = 0
     for node in tree.body:
         is_docstring = node is tree.body[0] and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if not is_docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            if node.lineno <= top:
+                raise ConfigurationError(f"{name}:{top}: write what follows the semicolon on a line of its own")
             break
         top = node.end_lineno or top
     return top
@@ -64,15 +68,16 @@ def _top(tree: ast.Module) -> int:
 def _rewrite(tree: ast.Module, lines: list[str], class_name: str) -> None:
     """Put what the runtime has in the place of imports, line for line, and let secodadk call the class."""
     statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
-    for node in sorted(statements, key=lambda one: one.lineno, reverse=True):
+    # From the end, so that what is put in moves nothing that is still to be found.
+    for node in sorted(statements, key=lambda one: (one.lineno, one.col_offset), reverse=True):
         assert node.end_lineno is not None
         if isinstance(node, ast.ClassDef) and node.name == class_name and node in tree.body:
             lines[node.end_lineno - 1] += f"\n\n\n{class_name}.extract = _synchronous({class_name}.extract)"
         elif isinstance(node, ast.Import | ast.ImportFrom) and (kept := _in_place_of(node)) is not None:
-            indent = " " * node.col_offset
-            text = "; ".join(kept) or ("pass" if indent else "")
             after = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
             before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
+            is_alone = not before and after.lstrip()[:1] in ("", "#")
+            text = "; ".join(kept) or ("" if is_alone else "pass")
             lines[node.lineno - 1] = f"{before}{text}{after}".rstrip()
             lines[node.lineno : node.end_lineno] = [""] * (node.end_lineno - node.lineno)
 

@@ -478,19 +478,19 @@ class _Scope:
         self._policy = policy
 
     async def __aenter__(self):
-        self._integration._scopes.append([])
-        self._losses = len(self._integration._losses)
+        self._integration._scopes_.append([])
+        self._losses = len(self._integration._losses_)
 
     async def __aexit__(self, _, error, __):
-        records = self._integration._scopes.pop()
-        lost = self._integration._losses[self._losses :]
+        records = self._integration._scopes_.pop()
+        lost = self._integration._losses_[self._losses :]
         if error is None and not lost:
             for declare, record in records:
                 declare(record)
             return False
         wrong = [*lost, *([] if error is None else [error])]
         if isinstance(self._policy, Skip) and all(self._policy.absorbs(one) for one in wrong):
-            del self._integration._losses[self._losses :]
+            del self._integration._losses_[self._losses :]
             return True
         return False
 
@@ -501,6 +501,8 @@ class SecodaIntegration(_PlainIntegration):
     base_url = ""
     inputs = None
     rate_limits = {}
+    verify = True
+    # What only this file calls ends in an underscore, so that a subclass may have a `_request` of its own.
 
     def __init__(
         self, *, credentials, ingest_resources_strategy=None, network_call_strategy=None, base_url=None, **settings
@@ -511,35 +513,43 @@ class SecodaIntegration(_PlainIntegration):
             network_call_strategy=network_call_strategy,
         )
         self.base_url = base_url or credentials.get("base_url") or type(self).base_url
-        self._limits = _Limits(settings.get("rate_limits", type(self).rate_limits))
-        self._losses = []
-        self._scopes = []
-        self._auth = None
+        self._limits_ = _Limits(settings.get("rate_limits", type(self).rate_limits))
+        self._verify_ = settings.get("verify", type(self).verify)
+        self._losses_ = []
+        self._scopes_ = []
+        self._auth_ = None
 
     def default_auth(self):
         """The credentials of requests to the origin of ``base_url``."""
         return
 
+    def start(self):
+        # Another class of the file than the one that is given to secodadk: its extract() is a coroutine.
+        coroutine = self.extract()
+        if coroutine is not None:
+            self._drive_(coroutine)
+        self.finalize()
+
     async def http_get(self, url, **options):
-        return self._request("GET", url, options)
+        return self._request_("GET", url, options)
 
     async def http_post(self, url, **options):
-        return self._request("POST", url, options)
+        return self._request_("POST", url, options)
 
     async def http_put(self, url, **options):
-        return self._request("PUT", url, options)
+        return self._request_("PUT", url, options)
 
     async def http_patch(self, url, **options):
-        return self._request("PATCH", url, options)
+        return self._request_("PATCH", url, options)
 
     async def http_delete(self, url, **options):
-        return self._request("DELETE", url, options)
+        return self._request_("DELETE", url, options)
 
     def declare_resource(self, resource):
-        return self._declare(super().declare_resource, resource)
+        return self._declare_(super().declare_resource, resource)
 
     def declare_lineage(self, lineage):
-        return self._declare(super().declare_lineage, lineage)
+        return self._declare_(super().declare_lineage, lineage)
 
     async def for_each(self, items, worker, *, concurrency=None, scope=None, on_error="fail"):
         async for item in _each(items):
@@ -559,53 +569,64 @@ class SecodaIntegration(_PlainIntegration):
     def scope(self, name, *, on_error="fail"):
         return _Scope(self, on_error)
 
-    def _declare(self, declare, record):
+    def _declare_(self, declare, record):
         # `print` of a record that a scope drops later could not be taken back.
-        if self._scopes:
-            outer = self._scopes[-1]
-            outer.append((lambda one: self._declare_outside(declare, one), record.model_copy(deep=True)))
+        if self._scopes_:
+            outer = self._scopes_[-1]
+            outer.append((lambda one: self._declare_outside_(declare, one), record.model_copy(deep=True)))
         else:
             declare(record)
         return _Ready()
 
-    def _declare_outside(self, declare, record):
-        if self._scopes:
-            self._scopes[-1].append((lambda one: self._declare_outside(declare, one), record))
+    def _declare_outside_(self, declare, record):
+        if self._scopes_:
+            self._scopes_[-1].append((lambda one: self._declare_outside_(declare, one), record))
         else:
             declare(record)
 
-    def _begin(self):
+    def _drive_(self, coroutine):
+        try:
+            self._begin_()
+            coroutine.send(None)
+        except StopIteration:
+            self._end_()
+        else:
+            raise ConfigurationError("extract() awaited something that is not ready at once")
+        finally:
+            coroutine.close()
+
+    def _begin_(self):
         for name, given in (self.inputs or {}).items():
             if given.required and self.credentials.get(name) in (None, ""):
                 raise ConfigurationError(f"the credential {name!r} is missing")
-        self._losses = []
-        self._scopes = []
-        self._auth = _as_auth(self.default_auth())
+        self._losses_ = []
+        self._scopes_ = []
+        self._auth_ = _as_auth(self.default_auth())
 
-    def _end(self):
-        if self._losses:
-            more = f" (and {len(self._losses) - 1} more)" if len(self._losses) > 1 else ""
-            raise IncompleteRunError(f"the run is incomplete: {self._losses[0]}{more}")
+    def _end_(self):
+        if self._losses_:
+            more = f" (and {len(self._losses_) - 1} more)" if len(self._losses_) > 1 else ""
+            raise IncompleteRunError(f"the run is incomplete: {self._losses_[0]}{more}")
 
-    def _request(self, method, url, options):
+    def _request_(self, method, url, options):
         try:
-            request = self._prepare(method, url, options)
+            request = self._prepare_(method, url, options)
             if options.get("_page"):
                 request = options["_page"]
-            reply = self._followed(request)
+            reply = self._followed_(request)
             if _is_servers_fault(reply.status_code) and options.get("retry", True) is not None:
                 raise StatusError(f"{request} answered {reply.status_code}", response=reply)
         except RequestError as error:
             if not options.get("optional"):
-                self._losses.append(error)
+                self._losses_.append(error)
             raise
         if not options.get("optional"):
-            reply._lose = self._losses.append
+            reply._lose = self._losses_.append
         return reply
 
-    def _prepare(self, method, url, options):
+    def _prepare_(self, method, url, options):
         try:
-            target = self._resolve(str(url))
+            target = self._resolve_(str(url))
             if options.get("params") is not None:
                 target = with_params(target, options["params"])
             headers, body = httpx.Headers(options.get("headers")), None
@@ -625,13 +646,13 @@ class SecodaIntegration(_PlainIntegration):
             target,
             headers,
             body,
-            options.get("verify", True),
+            options.get("verify", self._verify_),
             options.get("follow_redirects", False),
-            _as_auth(options["auth"]) if "auth" in options else self._auth if is_own else None,
+            _as_auth(options["auth"]) if "auth" in options else self._auth_ if is_own else None,
             options.get("weight", 1),
         )
 
-    def _resolve(self, url):
+    def _resolve_(self, url):
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|//", url):
             target = httpx.URL(url).copy_with(fragment=None)
         elif self.base_url:
@@ -642,9 +663,9 @@ class SecodaIntegration(_PlainIntegration):
             raise ValueError("a URL must start with http:// or https:// and name a host")
         return target
 
-    def _followed(self, request):
+    def _followed_(self, request):
         for _ in range(11):
-            reply = self._send(request)
+            reply = self._send_(request)
             if not request.follow_redirects or not reply.has_redirect_location:
                 return reply
             try:
@@ -658,8 +679,8 @@ class SecodaIntegration(_PlainIntegration):
                 raise RedirectError(f"{request} was redirected to {exc}", request=request) from None
         raise RedirectError(f"{request} was redirected more than 10 times", request=request)
 
-    def _send(self, request):
-        self._limits.wait(request)
+    def _send_(self, request):
+        self._limits_.wait(request)
         signed = request if request.auth is None else request.auth.sign(request)
         body = {}
         if isinstance(request.body, _Form):
@@ -685,14 +706,6 @@ def _synchronous(extract):
 
     @functools.wraps(extract)
     def run(self):
-        self._begin()
-        coroutine = extract(self)
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            self._end()
-        else:
-            coroutine.close()
-            raise ConfigurationError("extract() awaited something that is not ready at once")
+        self._drive_(extract(self))
 
     return run

@@ -25,7 +25,7 @@ def _paginate(
 
 
 async def _pages(self, method, url, pager, path, report, max_pages, options):
-    first = self._prepare(method, url, options)
+    first = self._prepare_(method, url, options)
     audit = Audit()
 
     def items_of(page):
@@ -47,7 +47,7 @@ async def _pages(self, method, url, pager, path, report, max_pages, options):
 
     def get(ask, number, request=None):
         request = ask.of(first, first) if request is None else request
-        reply = self._request(method, url, {**options, "_page": request})
+        reply = self._request_(method, url, {**options, "_page": request})
         reply.raise_for_status()
         body = None if reply.status_code == 204 else reply.json()
         page = Page(
@@ -110,7 +110,7 @@ async def _pages(self, method, url, pager, path, report, max_pages, options):
         audit.end(page)
     except PaginationError as error:
         if not options.get("optional"):
-            self._losses.append(error)
+            self._losses_.append(error)
         raise
 
 

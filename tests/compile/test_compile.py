@@ -208,6 +208,24 @@ BODIES = {
             raise ValueError
         await self.declare("end")
         """,
+    "helpers of every shape": """
+        rows = [(await self._request(f"/{n}"))["path"] for n in "ab"]
+        def later(name):
+            async def inner():
+                await self.declare(name)
+            return inner()
+        async def numbers():
+            try:
+                for n in range(5):
+                    yield (await self._request(f"/n/{n}"))["path"]
+            finally:
+                await self.declare("finally")
+        async for path in numbers():
+            await self.declare(path)
+        await asyncio.gather(*map(later, rows))
+        if (found := {path: len(path) async for path in numbers()}):
+            await self.declare(len(found))
+        """,
     "lineage and redirects": """
         reply = await self.http_get("/away", params={"to": "/there"}, follow_redirects=True)
         await self.declare(reply.json()["path"])
@@ -216,6 +234,10 @@ BODIES = {
         ))
         """,
 }
+HELPER = """
+async def _request(self, path):
+    return (await self.http_get(path)).json()
+"""
 ALL = "[one async for one in self.paginate("
 AUTH = "def default_auth(self):\n    return BearerAuth(self.credentials['token'])"
 
@@ -224,7 +246,7 @@ AUTH = "def default_auth(self):\n    return BearerAuth(self.credentials['token']
 async def test_the_compiled_file_asks_the_same_and_prints_the_same_lines(
     name: str, url: str, asked: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
-    source = integration(BODIES[name], attributes=f"{AUTH}\n\nasync def fail(self):\n    raise ValueError\n")
+    source = integration(BODIES[name], attributes=f"{AUTH}\n\nasync def fail(self):\n    raise ValueError\n{HELPER}")
     status, expected, errors = await own(source, url, tmp_path)
     assert status in (0, 6), errors
     first = Counter((what, auth, _same(body)) for what, auth, body in asked)
@@ -303,6 +325,13 @@ REFUSED = {
     "from . import mine": "a relative import",
     "import my_module": "import of my_module: the compiled integration is one file",
     "import anyio": "anyio needs an event loop",
+    "from typing import *": "write the names that are used",
+    "import asyncio.locks": "asyncio.locks: of asyncio only gather",
+    "from asyncio.locks import Lock": "asyncio.locks: of asyncio only gather",
+    "from time import time": "time is also a name that the compiled file needs; rename it",
+    "from secoda_async import Resource as re": "re is also a name that the compiled file needs; rename it",
+    "if 1: Request = 5": "Request is also a name that the compiled file needs; rename it",
+    "type = 5": "type is also a name that the compiled file needs; rename it",
     "def find(): ...": "find is also a name that the compiled file needs; rename it",
 }
 
@@ -351,12 +380,59 @@ def test_what_is_dropped_is_noted_with_its_line() -> None:
         ("from secoda_async import Resource as R; x = 1", "R"),
         ("import asyncio as a, os", "Resource"),
         ("if True:\n    from secoda_async import RateLimit", "Resource"),
+        ("import os; from secoda_async import Resource as R; from asyncio import gather as g", "R"),
+        ("from secoda_async import (  # one\n    Resource as R,\n); import os", "R"),
+        ("from secoda_async import Resource; import os  # two", "Resource"),
+        ("from asyncio import gather", "Resource"),
+        ("from typing import Any, Iterator, Sequence", "Resource"),
+        ("FORM = 'a\x0cb\u2028c'\nfrom secoda_async import Resource as R", "R"),
     ],
 )
 async def test_imports_of_any_form_are_put_in_place(imports: str, name: str, url: str, tmp_path: Path) -> None:
     declare = f'await self.declare_resource({name}(entity_type="table", databuilder_id="r"))'
     source = integration(declare, imports=imports)
     assert (await plain(source, url, tmp_path))[:2] == (await own(source, url, tmp_path))[:2]
+
+
+async def test_another_class_of_the_file_runs_too(url: str, tmp_path: Path) -> None:
+    source = integration("await self.declare(1)").replace("class Tables(", "class Base(").partition("if __name__")[0]
+    source += (
+        "class Tables(Base):\n    async def extract(self):\n        await super().extract()\n\n\n"
+        "import sys\nfor one in Base, Tables:\n    one(credentials={'base_url': sys.argv[1]}).start()\n"
+    )
+    status, lines, errors = await plain(source, url, tmp_path)
+    assert (status, len(lines)) == (0, 2), errors
+
+
+def test_what_shares_a_line_with_the_future_is_refused() -> None:
+    source = "from __future__ import annotations; from secoda_async import SecodaIntegration\nclass A: ..."
+    source = source.replace("...", "\n    async def extract(self): ...")
+    with pytest.raises(ConfigurationError, match=r"a\.py:1: write what follows the semicolon"):
+        compile_source(source, "A", name="a.py")
+
+
+@pytest.mark.parametrize("setting", ["cookies = True", "cert: str = 'a.pem'"])
+def test_a_setting_that_the_source_depends_on_is_refused(setting: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"tables.py:15: {setting.partition(' ')[0].strip(':')}: secodadk"):
+        compile_source(integration("return", attributes=setting), "Tables", name="tables.py")
+
+
+def test_a_setting_that_guards_is_noted_as_dropped() -> None:
+    made = compile_source(integration("return", attributes="enforce_endpoints: bool = True"), "Tables", name="a.py")
+    assert made.notes == [(15, "enforce_endpoints is dropped: secodadk asks whatever it is told")]
+
+
+async def test_a_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
+    source = tmp_path / "tables.py"
+    text = integration('await self.declare("größe")').replace("\n", "\r\n")
+    source.write_bytes(text.encode("utf-8-sig"))
+    status, out, errors = await command("compile", f"{source}:Tables")
+    assert status == 0, errors
+    ast.parse(out)
+    for hostile in (f"# coding: latin-1\n{text}".encode("latin-1"), b"# coding: nonsense", b"\xff\x00\xfe"):
+        source.write_bytes(hostile)
+        status, _, errors = await command("compile", f"{source}:Tables")
+        assert (status, "is no text in UTF-8; save it as that" in one_message(errors)) == (2, True)
 
 
 def test_a_file_without_pages_carries_no_pagination() -> None:
