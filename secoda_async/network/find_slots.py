@@ -185,10 +185,12 @@ class FindSlots:
         return _is_above(_NEAR, mean * (1 - 2 * self._varies / math.sqrt(len(self._recent))), self._base)
 
     def _grow(self, now: float) -> None:
-        """One slot more for an answer, so that they double in a round trip, but not in less than `_DOUBLING`."""
+        """Two slots more for an answer, so that they become three times as many in a round trip, but not twice as many
+        in less than `_DOUBLING`: the longer round trips are, the dearer is each that is spent on growing.
+        """
         self._allowance = min(self._limit, self._allowance + self._limit * (now - self._grown_at) / _DOUBLING)
         self._grown_at = now
-        step = min(1.0, self._allowance)
+        step = min(2.0, self._allowance)
         self._allowance -= step
         self._raise_to(self._limit + step)
 
