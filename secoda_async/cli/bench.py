@@ -29,6 +29,7 @@ from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.failure import exit_status, show_error, terminated_in_order
 from secoda_async.cli.options import CredentialEnv, CredentialPair, CredentialsFile, Quiet, TargetClass
 from secoda_async.cli.show_bench import show_bench, show_plan
+from secoda_async.cli.terminal import Terminal
 from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.load import load_integration
 from secoda_async.redact import Redactor
@@ -85,7 +86,7 @@ def bench(  # noqa: PLR0917 # typer reads the options off the parameters
 
     Nothing is delivered. Each run is a process of its own. Exit status 1 where one fails.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     redact = Redactor()
     try:
         with terminated_in_order():
@@ -127,7 +128,7 @@ def bench(  # noqa: PLR0917 # typer reads the options off the parameters
     if as_json:
         typer.echo(text)
     else:
-        show_bench(made, Console(highlight=False))
+        show_bench(made, Terminal(highlight=False))
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from typing_extensions import override
 
 from secoda_async.cli.credentials import read_credentials
@@ -28,6 +27,7 @@ from secoda_async.cli.options import (
 from secoda_async.cli.progress import shown
 from secoda_async.cli.settings_sources import apply_settings, find_settings, of_network
 from secoda_async.cli.show_check import show_check
+from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.workspace import ApiKeyFile, BaseUrl, InsecureHttp, workspace_name, workspace_sink
 from secoda_async.errors import ConfigurationError, RequestBudgetError
 from secoda_async.load import load_integration
@@ -70,7 +70,7 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
 
     It asks for the first page of each listing and for a few items of it.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     redact = Redactor()
     try:
         settings = find_settings(
@@ -108,7 +108,7 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
             typer.echo(report.model_dump_json(indent=2))
         elif not quiet:
             show_check(
-                report, Console(highlight=False), workspace=asked, stopped_after=max_requests if stopped else None
+                report, Terminal(highlight=False), workspace=asked, stopped_after=max_requests if stopped else None
             )
     if failure is not None and not stopped:
         show_error(failure, console, redact, debug=debug)

@@ -14,6 +14,7 @@ from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error, terminated_in_order
 from secoda_async.cli.options import CredentialEnv, CredentialPair, CredentialsFile, Quiet
 from secoda_async.cli.show_compare import show_comparison
+from secoda_async.cli.terminal import Terminal
 from secoda_async.comparison.compare import compare as compare_integrations
 from secoda_async.errors import ConfigurationError
 from secoda_async.redact import Redactor
@@ -47,7 +48,7 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
 
     Nothing is delivered. Exit status 0: no difference; 5: they differ; 1: one of them failed.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     redact = Redactor()
     try:
         with terminated_in_order():
@@ -64,7 +65,7 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        show_comparison(found, Console(highlight=False))
+        show_comparison(found, Terminal(highlight=False))
     if not found.none:
         raise typer.Exit(ExitStatus.FINDINGS)
 

@@ -8,11 +8,11 @@ from tokenize import detect_encoding
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.options import TargetClass
+from secoda_async.cli.terminal import Terminal
 from secoda_async.compile.compile_source import compile_source
 from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.redact import Redactor
@@ -31,7 +31,7 @@ def compile_command(
     http_*, for_each, map, gather, paginate, and basic, bearer and key credentials are carried over; what cannot be is
     refused with its line. The file asks one request after another.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     try:
         path, name = _source_of(target)
         made = compile_source(_read(path), name, name=str(path))

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from secoda_async.cli.credentials import API_KEY_VARIABLE
 from secoda_async.cli.failure import exit_status, show_error
+from secoda_async.cli.terminal import Terminal
 from secoda_async.errors import ConfigurationError
 from secoda_async.redact import Redactor
 from secoda_async.wording import counted
@@ -46,7 +47,7 @@ def dev(
     try:
         anyio.run(_serve, port, integration_id, not no_staling, as_json)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
 
 
@@ -55,7 +56,7 @@ async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -
     from secoda_async.testing.workspace import FakeWorkspace  # noqa: PLC0415
 
     own_key = os.environ.get(API_KEY_VARIABLE)
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
 
     def tell(_: str, sync: Sync) -> None:
         said = (

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import anyio
 import typer
-from rich.console import Console
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.show_diff import show_diff
+from secoda_async.cli.terminal import Terminal
 from secoda_async.dataset import open_dataset
 from secoda_async.diff import diff_datasets
 from secoda_async.redact import Redactor
@@ -33,9 +33,9 @@ def diff(
             datasets = open_dataset(before), open_dataset(now)
             found = anyio.run(partial(diff_datasets, *datasets, Path(work), keep=keep, against=str(before)))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        show_diff(found, Console(highlight=False))
+        show_diff(found, Terminal(highlight=False))

@@ -7,11 +7,11 @@ from typing import Annotated, NamedTuple
 
 import orjson
 import typer
-from rich.console import Console
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.find_report import LAST, find_report
 from secoda_async.cli.options import StateDir
+from secoda_async.cli.terminal import Terminal, spelt_out
 from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
 from secoda_async.load import load_integration
@@ -48,7 +48,7 @@ def endpoints(
     try:
         form = _declared(load_integration(target)) if ":" in target else _asked(find_report(target, state_dir))
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
         lines = [line._asdict() for line in form.endpoints]
@@ -96,4 +96,4 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     # A path is what a source answered with, in part, so it is no markup and stays in its cell.
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join(spelt_out(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())

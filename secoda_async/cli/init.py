@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.failure import exit_status, show_error
+from secoda_async.cli.terminal import Terminal
 from secoda_async.redact import Redactor
 
 _SAID = (
@@ -37,13 +37,13 @@ def init(
     # It imports what tests need, which no other command does.
     from secoda_async.scaffold.make_project import Names, make_project  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     try:
         names = Names.of(name)
         folder = directory or Path(names.module)
         written = make_project(folder, names)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     table = Table.grid(padding=(0, 2))
     for path, said in zip(written, _SAID, strict=True):

@@ -18,6 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from secoda_async.cli.terminal import SpellingFormatter
 from secoda_async.integration import SecodaIntegration
 from secoda_async.runner import Run
 
@@ -54,7 +55,7 @@ def _logging(console: Console, *, debug: bool, quiet: bool) -> Iterator[None]:
         handler = RichHandler(console=console, show_path=False, markup=False, highlighter=None)
     else:
         handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(SpellingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = _log.level
     _log.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     _log.addHandler(handler)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.find_report import LAST, RunName, find_report
 from secoda_async.cli.options import StateDir
 from secoda_async.cli.summary import show_summary
+from secoda_async.cli.terminal import Terminal
 from secoda_async.redact import Redactor
 
 
@@ -24,12 +24,12 @@ def report(
     try:
         found = find_report(run, state_dir)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     show_summary(found, console, delivered_to="yes")
     if found.error is not None:
         console.print(f"error: {found.error}", style="red", markup=False, soft_wrap=True)

@@ -40,6 +40,7 @@ from secoda_async.cli.progress import shown
 from secoda_async.cli.settings_sources import Found, apply_settings, find_settings, of_network
 from secoda_async.cli.show_settings import settings_json, show_settings
 from secoda_async.cli.summary import show_summary
+from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.validate import OnConflictOption
 from secoda_async.cli.workspace import (
     ApiKeyFile,
@@ -142,7 +143,7 @@ def run(  # noqa: PLR0912, PLR0917 # typer reads the options off the parameters
     debug: Debug = False,
 ) -> None:
     """Run an integration. Exit status 0 means: all of it was extracted and delivered."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     redact = Redactor()
     try:
         if report is not None and not report.parent.is_dir():
@@ -202,7 +203,7 @@ def run(  # noqa: PLR0912, PLR0917 # typer reads the options off the parameters
         if as_json:
             typer.echo(settings_json(integration))
         else:
-            show_settings(integration, Console(highlight=False))
+            show_settings(integration, Terminal(highlight=False))
         return
     failure = _start(integration, sink, console, debug=debug, quiet=quiet)
     unwritten = _write(integration.report, report)

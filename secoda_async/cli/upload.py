@@ -21,6 +21,7 @@ from secoda_async.cli.options import CaFile, Debug, Proxy, Quiet, StateDir, Stri
 from secoda_async.cli.settings_sources import find_settings, of_network, settings_of
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.cli.show_verdict import show_verdict
+from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.validate import OnConflictOption
 from secoda_async.cli.workspace import (
     ApiKeyFile,
@@ -74,7 +75,7 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     # It imports DuckDB, which no other command needs before it delivers.
     from secoda_async.resend import Resend  # noqa: PLC0415
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     redact = Redactor()
     resend: Resend | None = None
     settings = Settings()

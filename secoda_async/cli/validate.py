@@ -11,10 +11,10 @@ from typing import Annotated
 import anyio
 import typer
 from anyio import to_thread
-from rich.console import Console
 
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.show_verdict import show_verdict
+from secoda_async.cli.terminal import Terminal
 from secoda_async.dataset import Dataset, open_dataset
 from secoda_async.redact import Redactor
 from secoda_async.rules.verdict import Verdict
@@ -46,12 +46,12 @@ def validate(
             )
             verdict = anyio.run(judged)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
-        show_error(error, Console(stderr=True), Redactor(), debug=debug)
+        show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
         typer.echo(verdict.model_dump_json(indent=2))
     else:
-        show_verdict(verdict, Console(highlight=False))
+        show_verdict(verdict, Terminal(highlight=False))
     if not verdict.passed:
         raise typer.Exit(ExitStatus.RULES)
 
