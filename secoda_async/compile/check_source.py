@@ -66,10 +66,18 @@ class Checked(NamedTuple):
 
 def check_source(tree: ast.Module, class_name: str, runtime: Bundle) -> Checked:
     """Look at a whole module. ``runtime`` is what its names must not clash with, and may be imported from."""
+    if (line := _synchronous_line(tree, class_name)) is not None:
+        return Checked([Problem(line, "extract is synchronous, so secodadk takes the file as it is")], [], False)
     visitor = _Visitor(runtime)
     visitor.visit(tree)
     problems = [*visitor.refused, *_class_problems(tree, class_name), *_clashes(tree, runtime)]
     return Checked(sorted(set(problems)), sorted(set(visitor.notes)), visitor.uses_paging)
+
+
+def _synchronous_line(tree: ast.Module, class_name: str) -> int | None:
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name]
+    found = [node for one in classes for node in one.body if isinstance(node, ast.FunctionDef)]
+    return next((node.lineno for node in found if node.name == "extract"), None)
 
 
 def _class_problems(tree: ast.Module, class_name: str) -> Iterator[Problem]:

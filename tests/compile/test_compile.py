@@ -364,6 +364,12 @@ def test_a_call_that_has_no_counterpart_is_refused_with_its_line(body: str, said
     assert f"tables.py:{number}: {said}" in str(caught.value)
 
 
+def test_a_synchronous_file_needs_no_compiling() -> None:
+    source = (EXAMPLES / "legacy_cluvio.py").read_text()
+    with pytest.raises(ConfigurationError, match="extract is synchronous, so secodadk takes the file as it is"):
+        compile_source(source, "CluvioIntegration", name="legacy.py")
+
+
 def test_what_is_dropped_is_noted_with_its_line() -> None:
     source = integration('await self.http_get("/x", retry=None, timeout=5)', attributes="concurrency = 5")
     notes = compile_source(source, "Tables", name="tables.py").notes
