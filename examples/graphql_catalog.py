@@ -20,28 +20,30 @@ from secoda_async import (
     SecodaIntegration,
 )
 
-COLUMNS = """
-    nodes { id name type position parent { id } }
-    pageInfo { hasNextPage endCursor }
-    totalCount
-"""
-# A table brings its first columns along: one request for each table would be a hundred times as many.
+COLUMN = "id name type position parent { id }"
+# A table brings its first columns along: with one request more for each table there would be a hundred times as many.
 TABLES = f"""
 query Tables($after: String) {{
   tables(first: 100, after: $after) {{
     nodes {{
       id database schema name description
       upstream {{ id }}
-      columns(first: 50) {{ {COLUMNS} }}
+      columns(first: 50) {{ nodes {{ {COLUMN} }} totalCount }}
     }}
     pageInfo {{ hasNextPage endCursor }}
     totalCount
   }}
 }}
 """
-MORE_COLUMNS = f"""
+COLUMNS_OF_TABLE = f"""
 query Columns($table: ID!, $after: String) {{
-  table(id: $table) {{ columns(first: 500, after: $after) {{ {COLUMNS} }} }}
+  table(id: $table) {{
+    columns(first: 500, after: $after) {{
+      nodes {{ {COLUMN} }}
+      pageInfo {{ hasNextPage endCursor }}
+      totalCount
+    }}
+  }}
 }}
 """
 
@@ -107,16 +109,14 @@ class GraphQLCatalog(SecodaIntegration):
             )
 
     async def columns_of(self, table: Json) -> list[Json]:
-        """Those that the table brought along, and the pages after them."""
-        columns, page = table["columns"]["nodes"], table["columns"]["pageInfo"]
-        if page["hasNextPage"]:
-            query = {"query": MORE_COLUMNS, "variables": {"table": table["id"], "after": page["endCursor"]}}
-            rest = self.paginate("/graphql", GraphQLCursor("data.table.columns"), json=query)
-            columns += [column async for column in rest]
-        # The pager cannot see to this, since it knows nothing of those that came before its first page.
-        if len(columns) != table["columns"]["totalCount"]:
-            raise RuntimeError(f"{len(columns)} of {table['columns']['totalCount']} columns of {table['id']} came")
-        return columns
+        """Those that the table brought along; where there are more, all of them by their own pages."""
+        columns, total = table["columns"]["nodes"], table["columns"]["totalCount"]
+        if len(columns) == total:
+            return columns
+        # From the first one on, although some are here: so the pager can see to it that the total comes.
+        pager = GraphQLCursor("data.table.columns", total="data.table.columns.totalCount")
+        query = {"query": COLUMNS_OF_TABLE, "variables": {"table": table["id"]}}
+        return [column async for column in self.paginate("/graphql", pager, json=query)]
 
     async def declare_once(self, resource: Resource) -> None:
         if resource.databuilder_id not in self.declared:

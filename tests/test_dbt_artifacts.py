@@ -158,6 +158,11 @@ def test_a_token_is_sent_where_there_is_one() -> None:
     assert {call.headers["Authorization"] for call in source.calls} == {"Bearer artifacts-token"}
 
 
+async def test_a_check_finds_nothing_amiss() -> None:
+    report = await DbtArtifacts(credentials={"base_url": URL}, sample=1, replay=HERE / JOURNAL).run()
+    assert (report.loss_count, report.source.requests) == (0, 4)
+
+
 async def test_the_command_runs_it_on_the_recording(tmp_path: Path) -> None:
     status, _, errors = await command(
         *("run", f"{EXAMPLE}:DbtArtifacts", "--credential", f"base_url={URL}", "--replay", HERE / JOURNAL),

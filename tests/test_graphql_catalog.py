@@ -29,7 +29,7 @@ def test_a_recorded_catalog_gives_every_page_of_tables_and_columns(replayed: Cal
     records = run_extract_sync(GraphQLCatalog(credentials=CREDENTIALS, **replayed(JOURNAL)))
     assert_valid(records, strict=True)
     assert records.report.resources == {"database": 1, "schema": 3, "table": 6, "column": 21}
-    assert records.report.source.requests == 4  # two pages of tables, and two more of the columns of one
+    assert records.report.source.requests == 5  # two pages of tables, and three of the columns of one
     assert {
         (one.from_identifier.model_dump()["databuilder_id"], one.to_identifier.model_dump()["databuilder_id"])
         for one in records.lineage
@@ -72,9 +72,7 @@ def table(name: str, columns: int, total: int | None = None) -> dict[str, Any]:
         {"id": f"{name}.{number}", "name": str(number), "type": "int", "position": number, "parent": None}
         for number in range(columns)
     ]
-    page = {"hasNextPage": total is not None, "endCursor": str(columns)}
-    total = columns if total is None else total
-    held = {"nodes": nodes, "pageInfo": page, "totalCount": total}
+    held = {"nodes": nodes, "totalCount": columns if total is None else total}
     return {
         "id": name,
         "database": "d",
@@ -91,11 +89,9 @@ def extract(source: FakeSource) -> Records:
 
 
 def test_columns_that_do_not_come_are_an_error_though_their_pages_end_well(fake_source: FakeSource) -> None:
-    connection = {"nodes": [], "pageInfo": {"hasNextPage": False, "endCursor": None}, "totalCount": 3}
-    fake_source.listing("/graphql", [table("t", 2, total=3)], LISTING).then(
-        json={"data": {"table": {"columns": connection}}}
-    )
-    with pytest.raises(RuntimeError, match="2 of 3 columns of t came"):
+    held = {**table("t", 2, total=3)["columns"], "pageInfo": {"hasNextPage": False, "endCursor": None}}
+    fake_source.listing("/graphql", [table("t", 2, total=3)], LISTING).then(json={"data": {"table": {"columns": held}}})
+    with pytest.raises(PaginationError, match="ends after 2 items, of 3"):
         extract(fake_source)
 
 
@@ -109,6 +105,11 @@ def test_a_wrong_token_fails_the_run(fake_source: FakeSource) -> None:
     fake_source.post("/graphql", status=401, json={"errors": [{"message": "no valid token"}]})
     with pytest.raises(StatusError, match="401"):
         extract(fake_source)
+
+
+async def test_a_check_of_the_first_pages_finds_nothing_amiss() -> None:
+    report = await GraphQLCatalog(credentials=CREDENTIALS, sample=1, replay=HERE / JOURNAL).run()
+    assert (report.loss_count, report.source.requests, report.resources["column"]) == (0, 2, 4)
 
 
 async def test_the_command_runs_it_on_the_recording(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_notebook_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
     said = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
     assert said[1] == "('complete', {'column': 21, 'database': 1, 'schema': 3, 'table': 6}, 5)"
     assert "['raw.events.user.address.city', 'raw.events.user.address.zip']" in said[2]
-    assert said[3] == "POST 127.0.0.1:8591 /graphql {200: 4}\n"
+    assert said[3] == "POST 127.0.0.1:8591 /graphql {200: 5}\n"
     assert said[4] == "'complete'"
     assert "is not in the recording" in said[5]
     assert said[5].endswith("('failed', 'nothing', True)")

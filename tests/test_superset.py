@@ -200,6 +200,11 @@ async def test_a_dataset_that_is_gone_before_its_columns_were_read_fails_the_run
         await site.run()
 
 
+async def test_a_check_of_the_first_pages_finds_nothing_amiss() -> None:
+    report = await Superset(credentials=CREDENTIALS, sample=1, replay=HERE / JOURNAL).run()
+    assert (report.loss_count, report.source.requests, report.resources["table"]) == (0, 4, 1)
+
+
 async def test_the_command_runs_it_on_the_recording(tmp_path: Path) -> None:
     status, _, errors = await command(
         *("run", f"{EXAMPLE}:Superset", "--credential", f"base_url={URL}", "--credential", f"username={USERNAME}"),
