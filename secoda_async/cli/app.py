@@ -21,6 +21,7 @@ from secoda_async.cli.failure import ExitStatus
 from secoda_async.cli.init import init
 from secoda_async.cli.report import report
 from secoda_async.cli.run import run
+from secoda_async.cli.standard_streams import let_go_of_stdout, make_ready
 from secoda_async.cli.upload import upload
 from secoda_async.cli.validate import validate
 from secoda_async.compat.bridge import EXTRACT_THREAD
@@ -68,21 +69,19 @@ def _options(
 
 def main() -> None:
     """The console script. Ends with one of `ExitStatus`."""
+    make_ready()
     try:
-        app()
+        try:
+            app()
+        except OSError as error:  # a command tells of its own, so this is of what it prints
+            why = error.strerror or error
+            typer.echo(f"error: standard output cannot be written: {why}; mend that, or print to a file", err=True)
+            raise SystemExit(ExitStatus.FAILED) from None
     except SystemExit as end:
         _leave_threads(end.code)
         raise
     finally:
-        _let_go_of_stdout()
-
-
-def _let_go_of_stdout() -> None:
-    """Without this the interpreter would complain of a closed pipe at its end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_stdout()
 
 
 def _leave_threads(status: object) -> None:
@@ -94,6 +93,6 @@ def _leave_threads(status: object) -> None:
     left = [thread for thread in threading.enumerate() if thread is not mine and not thread.daemon]
     is_stopped = status in (ExitStatus.INTERRUPTED, ExitStatus.TERMINATED)
     if isinstance(status, int) and (is_stopped or any(thread.name == EXTRACT_THREAD for thread in left)) and left:
-        _let_go_of_stdout()
+        let_go_of_stdout()
         sys.stderr.flush()
         os._exit(status)

@@ -29,6 +29,7 @@ from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.failure import exit_status, show_error, terminated_in_order
 from secoda_async.cli.options import CredentialEnv, CredentialPair, CredentialsFile, Quiet, TargetClass
 from secoda_async.cli.show_bench import show_bench, show_plan
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.load import load_integration
@@ -126,7 +127,7 @@ def bench(  # noqa: PLR0917 # typer reads the options off the parameters
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
-        typer.echo(text)
+        print_document(text)
     else:
         show_bench(made, Terminal(highlight=False))
 

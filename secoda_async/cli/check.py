@@ -27,6 +27,7 @@ from secoda_async.cli.options import (
 from secoda_async.cli.progress import shown
 from secoda_async.cli.settings_sources import apply_settings, find_settings, of_network
 from secoda_async.cli.show_check import show_check
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.workspace import ApiKeyFile, BaseUrl, InsecureHttp, workspace_name, workspace_sink
 from secoda_async.errors import ConfigurationError, RequestBudgetError
@@ -105,7 +106,7 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
     stopped = report is not None and _is_stopped(failure, report)
     if report is not None:
         if as_json:
-            typer.echo(report.model_dump_json(indent=2))
+            print_document(report.model_dump_json(indent=2))
         elif not quiet:
             show_check(
                 report, Terminal(highlight=False), workspace=asked, stopped_after=max_requests if stopped else None

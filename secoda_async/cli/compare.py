@@ -14,6 +14,7 @@ from secoda_async.cli.credentials import read_credentials
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error, terminated_in_order
 from secoda_async.cli.options import CredentialEnv, CredentialPair, CredentialsFile, Quiet
 from secoda_async.cli.show_compare import show_comparison
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.comparison.compare import compare as compare_integrations
 from secoda_async.errors import ConfigurationError
@@ -63,7 +64,7 @@ def compare(  # noqa: PLR0917 # typer reads the options off the parameters
         show_error(error, console, redact, debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_document(found.model_dump_json(indent=2))
     else:
         show_comparison(found, Terminal(highlight=False))
     if not found.none:

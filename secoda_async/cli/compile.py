@@ -12,6 +12,7 @@ from rich.text import Text
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.options import TargetClass
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.compile.compile_source import compile_source
 from secoda_async.errors import ConfigurationError, OutputError
@@ -45,7 +46,7 @@ def compile_command(
     for note in made.notes:
         console.print(Text.assemble(("note: ", "yellow"), f"{path}:{note.line}: {note.message}"), soft_wrap=True)
     if out is None:
-        typer.echo(made.text, nl=False)
+        print_document(made.text, nl=False)
     else:
         console.print(Text(f"written: {out}"), soft_wrap=True)
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from secoda_async.cli.credentials import API_KEY_VARIABLE
 from secoda_async.cli.failure import exit_status, show_error
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.errors import ConfigurationError
 from secoda_async.redact import Redactor
@@ -77,7 +78,7 @@ async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -
         try:
             workspace.create_integration("dev", integration_id=integration_id)
             if as_json:
-                typer.echo(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
+                print_document(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
             else:
                 _introduce(workspace.url, integration_id, has_key=own_key is not None, console=console)
             async for _ in signals:

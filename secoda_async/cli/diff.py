@@ -12,6 +12,7 @@ import typer
 
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.show_diff import show_diff
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.dataset import open_dataset
 from secoda_async.diff import diff_datasets
@@ -36,6 +37,6 @@ def diff(
         show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_document(found.model_dump_json(indent=2))
     else:
         show_diff(found, Terminal(highlight=False))

@@ -11,6 +11,7 @@ import typer
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.find_report import LAST, find_report
 from secoda_async.cli.options import StateDir
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal, spelt_out
 from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
@@ -53,17 +54,17 @@ def endpoints(
     if as_json:
         lines = [line._asdict() for line in form.endpoints]
         inputs = [one.model_dump() for one in form.inputs]
-        typer.echo(orjson.dumps({"endpoints": lines, "inputs": inputs}, option=orjson.OPT_INDENT_2).decode())
+        print_document(orjson.dumps({"endpoints": lines, "inputs": inputs}, option=orjson.OPT_INDENT_2).decode())
         return
-    typer.echo(_table(("Host", "Method", "Path", "Credentials"), form.endpoints))
+    print_document(_table(("Host", "Method", "Path", "Credentials"), form.endpoints))
     if form.inputs:
         said = [
             (one.name, "yes" if one.secret else "no", "yes" if one.required else "no", one.description)
             for one in form.inputs
         ]
-        typer.echo("\n" + _table(("Input", "Sensitive", "Required", "Description"), said))
+        print_document("\n" + _table(("Input", "Sensitive", "Required", "Description"), said))
     else:
-        typer.echo("\nThe integration declares no `inputs`, so the inputs of its form are not listed here.")
+        print_document("\nThe integration declares no `inputs`, so the inputs of its form are not listed here.")
 
 
 def _asked(report: RunReport) -> _Form:

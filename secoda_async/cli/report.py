@@ -9,6 +9,7 @@ import typer
 from secoda_async.cli.failure import exit_status, show_error
 from secoda_async.cli.find_report import LAST, RunName, find_report
 from secoda_async.cli.options import StateDir
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.summary import show_summary
 from secoda_async.cli.terminal import Terminal
 from secoda_async.redact import Redactor
@@ -27,7 +28,7 @@ def report(
         show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_document(found.model_dump_json(indent=2))
         return
     console = Terminal(highlight=False)
     show_summary(found, console, delivered_to="yes")

@@ -39,6 +39,7 @@ from secoda_async.cli.options import (
 from secoda_async.cli.progress import shown
 from secoda_async.cli.settings_sources import Found, apply_settings, find_settings, of_network
 from secoda_async.cli.show_settings import settings_json, show_settings
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.summary import show_summary
 from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.validate import OnConflictOption
@@ -201,7 +202,7 @@ def run(  # noqa: PLR0912, PLR0917 # typer reads the options off the parameters
         raise typer.Exit(ExitStatus.USAGE) from None
     if list_settings:
         if as_json:
-            typer.echo(settings_json(integration))
+            print_document(settings_json(integration))
         else:
             show_settings(integration, Terminal(highlight=False))
         return
@@ -209,7 +210,7 @@ def run(  # noqa: PLR0912, PLR0917 # typer reads the options off the parameters
     unwritten = _write(integration.report, report)
     if integration.report is not None:
         if as_json:
-            typer.echo(integration.report.model_dump_json(indent=2))
+            print_document(integration.report.model_dump_json(indent=2))
         if not quiet and not (failure is not None and exit_status(failure) is ExitStatus.USAGE):
             show_summary(integration.report, console, delivered_to=delivered_to)
     if failure is not None:

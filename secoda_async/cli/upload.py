@@ -21,6 +21,7 @@ from secoda_async.cli.options import CaFile, Debug, Proxy, Quiet, StateDir, Stri
 from secoda_async.cli.settings_sources import find_settings, of_network, settings_of
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.cli.show_verdict import show_verdict
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.validate import OnConflictOption
 from secoda_async.cli.workspace import (
@@ -113,7 +114,7 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
     delivery = Delivery.NOTHING if resend is None else resend.delivery
     lacks = "" if resend is None else resend.lacks
     if as_json:
-        typer.echo(_json(checks, delivery, lacks, None if failure is None else redact(reason_of(failure))))
+        print_document(_json(checks, delivery, lacks, None if failure is None else redact(reason_of(failure))))
     elif not quiet or failure is not None:
         if checks.verdict is not None:
             show_verdict(checks.verdict, console)

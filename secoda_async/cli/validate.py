@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.show_verdict import show_verdict
+from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.dataset import Dataset, open_dataset
 from secoda_async.redact import Redactor
@@ -49,7 +50,7 @@ def validate(
         show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
         raise typer.Exit(exit_status(error)) from None
     if as_json:
-        typer.echo(verdict.model_dump_json(indent=2))
+        print_document(verdict.model_dump_json(indent=2))
     else:
         show_verdict(verdict, Terminal(highlight=False))
     if not verdict.passed:
