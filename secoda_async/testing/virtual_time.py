@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from typing_extensions import override
 
 T = TypeVar("T")
@@ -51,10 +54,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _waits_for_others(self) -> bool:
         return bool(
-            self._in_executors
-            or len(self._virtual.get_map()) > self._own_files
-            or to_thread.current_default_thread_limiter().borrowed_tokens
+            self._in_executors or len(self._virtual.get_map()) > self._own_files or self._threads.borrowed_tokens
         )
+
+    @cached_property
+    def _threads(self) -> CapacityLimiter:
+        """What counts the threads that work for the loop."""
+        context = copy_context()
+        # Where this is installed, anyio asks it what runs, and between two tasks it does not know.
+        if (sniffio := sys.modules.get("sniffio")) is not None:
+            context.run(sniffio.current_async_library_cvar.set, "asyncio")
+        return context.run(to_thread.current_default_thread_limiter)
 
 
 def run_virtually(coroutine: Coroutine[Any, Any, T]) -> T:

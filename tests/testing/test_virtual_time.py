@@ -1,6 +1,9 @@
 """Waiting takes no time, unless somebody works meanwhile whom the loop cannot see."""
 
 import asyncio
+import importlib.util
+import subprocess
+import sys
 import threading
 import time
 
@@ -83,3 +86,21 @@ def test_an_error_passes_through() -> None:
 
     with pytest.raises(LookupError, match="here"):
         run_virtually(main())
+
+
+SLEEPS = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["sniffio"] = None  # so that it cannot be imported
+import anyio
+from secoda_async.testing import run_virtually
+run_virtually(anyio.sleep(3600))
+print("sniffio" in sys.modules and sys.modules["sniffio"] is not None)
+"""
+
+
+@pytest.mark.parametrize("kind", ["with", "without"])
+def test_it_is_the_same_where_anyio_asks_sniffio_what_runs(kind: str) -> None:
+    assert importlib.util.find_spec("sniffio") is not None, "a development dependency"
+    done = subprocess.run([sys.executable, "-c", SLEEPS, kind], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"{kind == 'with'}\n", 0), done.stderr
