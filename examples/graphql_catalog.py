@@ -1,5 +1,8 @@
 """Extracts tables, nested columns and lineage from a catalog with a GraphQL API.
 
+There is no one schema of such catalogs: this one is that of tests/recordings/serve_graphql.py. For yours, write other
+queries.
+
 Usage: ``secoda-async run examples/graphql_catalog.py:GraphQLCatalog --credential base_url=https://catalog.x.com
 --credential-env token=CATALOG_TOKEN --out out``.
 """
