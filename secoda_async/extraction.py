@@ -21,6 +21,7 @@ from secoda_async.pagination.walk import Walks
 from secoda_async.pipeline.intake import Intake
 from secoda_async.pipeline.pump import drain, pump
 from secoda_async.pipeline.sink import Sink
+from secoda_async.progress import Place, Tally, current_tally
 from secoda_async.redact import Redactor
 from secoda_async.scopes import Scopes
 from secoda_async.settings import Settings
@@ -53,6 +54,8 @@ class Extraction:
         stored: Callable[[], StoredScopes | None],
     ) -> None:
         self.is_running = False
+        self.tally = Tally(Place())
+        """What extract() has done so far, and what that says of the rest."""
         self._settings = settings
         self._counters = counters
         self._findings = findings
@@ -106,6 +109,8 @@ class Extraction:
     async def _call(self, extract: Callable[[], Awaitable[None]]) -> None:
         self.is_running = True
         loop = asyncio.get_running_loop()
+        current_tally.set(self.tally)
+        self.tally.begin_item()
         began, busy = loop.time(), time.thread_time()
         go_on_from(0.0)  # whoever runs this may be within another run's extract()
         try:

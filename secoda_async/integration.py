@@ -23,6 +23,7 @@ from secoda_async.pagination.pagers import Pager
 from secoda_async.pagination.walk import Drift, Walk
 from secoda_async.pipeline.sink import Sink
 from secoda_async.process import run_in_process
+from secoda_async.progress import current_tally
 from secoda_async.redact import Redactor
 from secoda_async.report import RunReport
 from secoda_async.runner import Run
@@ -286,6 +287,19 @@ class SecodaIntegration(abc.ABC):
         Raises ScopeError where they do not, and where there is nothing to carry; ConfigurationError for another policy.
         """
         return self._extraction.scopes.open(name, on_error)
+
+    @final
+    def expect(self, requests: int) -> None:
+        """Say how many requests there are, where nothing else tells: ``self.expect(len(urls))`` before a `gather`.
+
+        For progress and the time that is left. It holds for ``extract``, or for the item of the `for_each` or `map`
+        around the call; several calls add up. Lists that are given to `for_each` and `map`, and listings that declare a
+        total, tell theirs by themselves. Raises ConfigurationError for what is no number of requests.
+        """
+        if not isinstance(requests, int) or isinstance(requests, bool) or requests < 0:
+            raise ConfigurationError(f"expect: requests must be a whole number of 0 or more, not {requests!r}")
+        tally = current_tally.get() or self._extraction.tally
+        tally.expected += requests
 
     @property
     def current_run(self) -> Run | None:

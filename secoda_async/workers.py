@@ -6,7 +6,7 @@ import abc
 import asyncio
 import inspect
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sized
 from contextvars import ContextVar
 from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
@@ -20,6 +20,7 @@ from secoda_async.errors import ConfigurationError
 from secoda_async.findings import Ledger, current_ledger
 from secoda_async.network.callers import halted_here, work_for
 from secoda_async.network.critical_path import go_on_from, so_far, wait_for
+from secoda_async.progress import Loop, Place, Tally, current_tally
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,9 +49,17 @@ class Source(Generic[T]):
             self._sync = iter(items) if most is None else islice(items, most)
         else:
             raise ConfigurationError(f"items must be iterable or async iterable, not {type(items).__name__}")
+        self._items = items
+        self._most = most
         self._one_at_a_time = asyncio.Lock()  # an async generator cannot be asked twice at once
         self.behind = so_far()
         """What was waited for before the next item, see `critical_path`."""
+
+    def total(self) -> int | None:
+        """How many items there are in all, where that is known by now."""
+        items = self._items
+        found = len(items) if isinstance(items, Sized) else items.expected if isinstance(items, Results) else None
+        return found if self._most is None or found is None else min(found, self._most)
 
     async def next(self) -> T:
         """The next item. Raises _End where there is none."""
@@ -104,38 +113,48 @@ class Crew(NamedTuple):
         return cls(size, size, _never)
 
 
-async def each(source: Source[T], worker: Worker[T, Any], crew: Crew) -> None:
+async def each(source: Source[T], worker: Worker[T, Any], crew: Crew, name: str) -> None:
     """Await ``worker`` for every item. Raises the first error; the workers that are left stop."""
+    outer = current_tally.get()
+    loop = Loop(Place(), source.total) if outer is None else outer.begin(name, source.total)
     errors: list[BaseException] = []
     started = 1
     longest = 0.0
     callers = halted_here()
     least = crew.least if len(callers) == 1 else min(crew.least, _LEAST_WITHIN)
-    async with anyio.create_task_group() as group:
+    try:
+        async with anyio.create_task_group() as group:
 
-        async def work() -> None:
-            nonlocal longest, started
-            work_for(callers)
-            try:
-                item = await source.next()
-                while True:
-                    # Workers start as items come, so few items start few workers.
-                    if started < least or (started < crew.most and not crew.busy()):
-                        started += 1
-                        group.start_soon(work, name=WORKER_TASK)
-                    await worker(item)
-                    if (behind := so_far()) > longest:
-                        longest = behind
+            async def work() -> None:
+                nonlocal longest, started
+                work_for(callers)
+                tally = Tally(loop.place)
+                current_tally.set(tally)
+                try:
                     item = await source.next()
-            except _End:
-                return
-            except (Exception, asyncio.CancelledError) as exc:  # raised below, as itself instead of in a group
-                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
-                    raise
-                errors.append(exc)
-                group.cancel_scope.cancel()
+                    while True:
+                        loop.begun += 1
+                        tally.begin_item()
+                        # Workers start as items come, so few items start few workers.
+                        if started < least or (started < crew.most and not crew.busy()):
+                            started += 1
+                            group.start_soon(work, name=WORKER_TASK)
+                        await worker(item)
+                        tally.end_item()
+                        if (behind := so_far()) > longest:
+                            longest = behind
+                        item = await source.next()
+                except _End:
+                    return
+                except (Exception, asyncio.CancelledError) as exc:  # raised below, as itself instead of in a group
+                    if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                        raise
+                    errors.append(exc)
+                    group.cancel_scope.cancel()
 
-        group.start_soon(work, name=WORKER_TASK)
+            group.start_soon(work, name=WORKER_TASK)
+    finally:
+        loop.end()
     if errors:
         first, *others = errors
         for other in others:
@@ -176,7 +195,7 @@ class Workers:
         self, items: Items[T], worker: Worker[T, Any], *, concurrency: int | None = None
     ) -> Coroutine[Any, Any, None]:
         """Await ``worker(item)`` for every item, ``concurrency`` at a time. Raises the first error; the rest stop."""
-        call = each(Source(items, self._sample), worker, self.crew(concurrency))
+        call = each(Source(items, self._sample), worker, self.crew(concurrency), _name(worker))
         # Kept until it starts: without an `await` it would work on nothing, and nobody would know.
         self._calls = [one for one in self._calls if _is_unstarted(one[0])]
         self._calls.append((call, _name(worker)))
@@ -286,6 +305,11 @@ class Results(abc.ABC, Generic[R]):
     def describe(self) -> str:
         """What was left undone, and what to do about it."""
 
+    @property
+    def expected(self) -> int | None:
+        """How many results there will be in all, where that is known."""
+        return None
+
     async def receive(self) -> R:
         """The next result. Raises StopAsyncIteration where there is none."""
         if self.ended:
@@ -393,7 +417,7 @@ class Map(Results[R], Generic[T, R]):
 
     @override
     async def _produce(self) -> None:
-        await each(self._source, self._work, self._crew._replace(busy=self._is_busy))
+        await each(self._source, self._work, self._crew._replace(busy=self._is_busy), _name(self._worker))
 
     def _is_busy(self) -> bool:
         return self._receive.statistics().current_buffer_used > 0 or self._crew.busy()

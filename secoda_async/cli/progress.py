@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async.cli.terminal import SpellingFormatter
+from secoda_async.forecast import Forecast, Outlook
 from secoda_async.integration import SecodaIntegration
 from secoda_async.runner import Run
 
@@ -75,7 +77,7 @@ def _lines(integration: SecodaIntegration) -> Iterator[None]:
         while not ended.wait(_EVERY):
             run = integration.current_run
             if run is not None:
-                _log.info("%s", "; ".join(f"{name} {value}" for name, value in _rows(run, rate.of(run))))
+                _log.info("%s", "; ".join(f"{name} {value}" for name, value in _rows(run, rate)))
 
     thread = threading.Thread(target=tell, name="secoda-async progress", daemon=True)
     thread.start()
@@ -87,12 +89,25 @@ def _lines(integration: SecodaIntegration) -> Iterator[None]:
 
 
 class _Rate:
-    """Requests a second since it was last asked."""
+    """Requests a second since it was last asked, and what is left."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()
         self._requests = 0
         self._rate = 0.0
+        self._forecast: tuple[Run, Forecast] | None = None
+        self._looked = -math.inf
+        self._outlook = Outlook(0, None, None)
+
+    def outlook(self, run: Run) -> Outlook:
+        """How much of the run is left, looked at once a second."""
+        now = time.monotonic()
+        if self._forecast is None or self._forecast[0] is not run:
+            self._forecast = run, Forecast(run.extraction.tally, run.counters.source, began=now)
+        elif now - self._looked >= 1.0:
+            self._looked = now
+            self._outlook = self._forecast[1].look(now)
+        return self._outlook
 
     def of(self, run: Run) -> float:
         now, requests = time.monotonic(), run.counters.source.attempts
@@ -119,16 +134,17 @@ class _Display:
         self._spinner.update(text=f"{type(self._integration).__name__}, {time.monotonic() - self._started:.0f} s")
         table = Table.grid(padding=(0, 2))
         if run is not None:
-            for name, value in _rows(run, self._rate.of(run)):
+            for name, value in _rows(run, self._rate):
                 table.add_row(Text(f"  {name}", style="dim"), Text(value))
         return Group(self._spinner, table)
 
 
-def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
+def _rows(run: Run, rate: _Rate) -> list[tuple[str, str]]:
     counters = run.counters
     source = counters.source
+    outlook = rate.outlook(run)
     in_flight = source.in_flight - source.waiting - source.backing_off
-    requests = f"{source.requests:,} ({rate:,.0f}/s), {in_flight} in flight"
+    requests = f"{source.requests:,} ({rate.of(run):,.0f}/s), {in_flight} in flight"
     if repeated := sum(source.retries.values()):
         requests += f", {repeated} retried"
     if source.served:
@@ -136,6 +152,7 @@ def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
     waiting = f"{source.waiting} for a limit or slot, {source.backing_off} before a retry"
     queue = f"{counters.undelivered / _MIB:.1f} MiB, {counters.delivered / _MIB:.1f} MiB written"
     rows = [
+        *([("progress", outlook_text(outlook))] if run.phase == "extract" and outlook.total else []),
         ("requests", requests),
         ("waiting", waiting),
         ("records", records_text(Counter(counters.resources), counters.lineage)),
@@ -149,6 +166,22 @@ def _rows(run: Run, rate: float) -> list[tuple[str, str]]:
     if run.findings.loss_count:
         rows.append(("lost", f"{run.findings.loss_count}: the run is incomplete"))
     return rows
+
+
+def outlook_text(outlook: Outlook) -> str:
+    """How far a run is whose number of requests is known."""
+    assert outlook.total is not None
+    share = min(outlook.done / outlook.total, 1.0)
+    left = "" if outlook.seconds is None else f", about {duration(outlook.seconds)} left"
+    return f"{math.floor(share * 100)} % of about {outlook.total:,} requests{left}"
+
+
+def duration(seconds: float) -> str:
+    """A time that need not be exact: ``40 s``, ``5 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def records_text(resources: Counter[str], lineage: int) -> str:

@@ -59,6 +59,7 @@ from secoda_async.network.retry import Retry
 from secoda_async.network.sign import Sign
 from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.transport import AiohttpTransport
+from secoda_async.progress import current_tally
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy, Settings, Timeout, Unset
 from secoda_async.version import __version__
@@ -373,6 +374,9 @@ class Client:
 
     def _begin(self, request: Request) -> None:
         now = self._loop.time()
+        if (tally := current_tally.get()) is not None:
+            host, asked = request.url.raw_host or "", tally.asked
+            asked[host] = asked.get(host, 0) + 1
         if not self._in_flight:
             self._traffic.seconds_without += now - self._quiet_since
         self._traffic.in_flight += 1

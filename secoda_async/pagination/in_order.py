@@ -85,4 +85,4 @@ async def in_order(
     error; the rest stops.
     """
     line = _Line(items, work, deliver, ahead)
-    await each(Source(line), line.work, Crew.of(ahead))
+    await each(Source(line), line.work, Crew.of(ahead), "pages")

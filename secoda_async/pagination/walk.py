@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from secoda_async.pagination.items import NoItemsError, guess_items
 from secoda_async.pagination.page import Ask, Page
 from secoda_async.pagination.pagers import Pager
 from secoda_async.pagination.paths import kind_of
+from secoda_async.progress import Loop, Place, current_tally
 from secoda_async.redact import Redactor
 from secoda_async.workers import Results, Workers
 
@@ -134,6 +136,10 @@ class Walk(Results[Page]):
         self._max_pages = max_pages
         self._ahead = ahead
         self._audit = Audit()
+        # Listings of one kind, whatever the ids in their paths: /tables/1/columns and /tables/2/columns.
+        self._place = f"paginate {request.url.raw_path.count('/')} {items} {type(pager).__name__}"
+        self._loop = Loop(Place(), self._expected_pages)
+        self._outer = current_tally.get()  # where the listing was made, whoever reads it
         self._counted: list[Exception] = []
         self._items: deque[Any] = deque()
         self._last: Request | None = None
@@ -166,8 +172,16 @@ class Walk(Results[Page]):
             "`async with self.paginate(...)` or `await items.aclose()` where the rest is not wanted"
         )
 
+    @property
+    @override
+    def expected(self) -> int | None:
+        return self._audit.total
+
     @override
     async def _produce(self) -> None:
+        current_tally.set(None)  # a page is a request, which is counted here
+        if self._outer is not None:
+            self._loop = self._outer.begin(self._place, self._expected_pages)
         try:
             await self._walk()
         except Exception as error:
@@ -175,6 +189,12 @@ class Walk(Results[Page]):
             if not any(error is counted for counted in self._counted):
                 self._door.lose(error, optional=self._optional)
             raise
+        finally:
+            self._loop.end()
+
+    def _expected_pages(self) -> int | None:
+        total, size = self._audit.total, self._audit.largest
+        return None if total is None or not size else math.ceil(total / size)
 
     async def _walk(self) -> None:
         pager = self._pager
@@ -300,6 +320,7 @@ class Walk(Results[Page]):
     async def _take(self, page: Page, *, planned: bool = False) -> bool:
         """Check a page in its turn, and hand its items on. Whether they are new."""
         is_new = self._audit.take(page, planned=planned)
+        self._loop.end_page(page.response.request.url.raw_host or "")
         if is_new and page.items:
             await self._hand_on(page)
         return is_new

@@ -1,0 +1,189 @@
+"""How much of a run is done: what has been begun and has ended at each place of the user's code, and what that says of
+the rest.
+
+A place is a `for_each`, a `map` or a listing, within the place that calls it; its items are what it works through, and
+all calls there are one place. A finished item tells what an item costs: so many requests to each host, and so many
+items of the places within it. What is known of the unfinished ones (the length of their lists, the total that a
+listing declares, what they have asked already) counts where it is more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Final
+
+_MOST_LENGTHS: Final = 300
+_MOST_PLACES: Final = 100  # of one place; what is beyond them counts as one more
+_REST: Final = "…"
+
+
+class Tally:
+    """What one item at a time has done: requests by host, and items at the places within it."""
+
+    __slots__ = ("asked", "expected", "loops", "place")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.asked: dict[str, int] = {}
+        self.loops: list[Loop] = []
+        self.expected = 0
+        """Requests that the item was said to make by itself."""
+
+    def begin(self, name: str, total: Callable[[], int | None]) -> Loop:
+        """A call has begun, whose items will be ``total`` in number, where that is known by then."""
+        loop = Loop(self.place.within(name), total)
+        self.loops.append(loop)
+        return loop
+
+    def begin_item(self) -> None:
+        """An item begins."""
+        self.place.active.add(self)
+
+    def end_item(self) -> None:
+        """It has ended."""
+        place = self.place
+        place.active.discard(self)
+        place.done += 1
+        asked = self.asked
+        if asked:
+            counts = place.asked
+            for host, count in asked.items():
+                counts[host] = counts.get(host, 0) + count
+            asked.clear()
+        if self.loops:
+            for loop in self.loops:
+                place.items[loop.place] += loop.begun
+            self.loops.clear()
+        self.expected = 0
+
+
+class Loop:
+    """One call of a place."""
+
+    __slots__ = ("begun", "place", "total")
+
+    def __init__(self, place: Place, total: Callable[[], int | None]) -> None:
+        self.place = place
+        self.total = total
+        self.begun = 0
+        """Items so far."""
+        place.open.add(self)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything tells how many items it will have."""
+        return self.total() is not None or bool(self.place.lengths)
+
+    def expected(self, lengths: Lengths) -> float:
+        """Items that it will have had, as far as that is known; ``lengths`` are those of its place."""
+        known = self.total()
+        return lengths.beyond(self.begun) if known is None else float(max(known, self.begun))
+
+    def end_page(self, host: str) -> None:
+        """An item has ended that was one request."""
+        self.begun += 1
+        self.place.done += 1
+        self.place.asked[host] = self.place.asked.get(host, 0) + 1
+
+    def end(self) -> None:
+        """All of its items have ended."""
+        self.place.open.discard(self)
+        self.place.lengths.append(self.begun)
+        self.total = lambda: self.begun
+
+
+class Lengths:
+    """How long the calls of a place are, of those that have ended and those that have not: Kaplan and Meier's estimate.
+
+    The short ones end first, so a mean of those that have ended alone would be too small.
+    """
+
+    def __init__(self, ended: Iterable[int], so_far: Iterable[int]) -> None:
+        at_risk = [(length, True) for length in ended] + [(length, False) for length in so_far]
+        at_risk.sort()
+        self._survival: list[tuple[int, float]] = []  # length, and the share that is longer
+        share, left = 1.0, len(at_risk)
+        for length, has_ended in at_risk:
+            if has_ended:
+                share *= 1 - 1 / left
+            left -= 1
+            self._survival.append((length, share))
+
+    def beyond(self, begun: int) -> float:
+        """The length, on the mean, of a call that has so many items already."""
+        share, at, total, first = 1.0, begun, 0.0, 0.0
+        for length, longer in self._survival:
+            if length > begun:
+                first = first or share
+                total += share * (length - at)
+                at = length
+            share = longer
+        return begun + (total / first if first else 0.0)
+
+
+class Place:
+    """A `for_each`, a `map` or a listing, and what its items have done so far."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        """Items that have ended."""
+        self.lengths: deque[int] = deque(maxlen=_MOST_LENGTHS)
+        """Items of the last calls that have ended."""
+        self.open: set[Loop] = set()
+        """Calls that have not."""
+        self.asked: dict[str, int] = {}
+        """Requests of items that are done, by host."""
+        self.items: Counter[Place] = Counter()
+        """Items at the places within it, of items that are done."""
+        self.active: set[Tally] = set()
+        self._within: dict[str, Place] = {}
+
+    def within(self, name: str) -> Place:
+        """The place of that name inside this one."""
+        found = self._within.get(name)
+        if found is None:
+            if len(self._within) >= _MOST_PLACES:
+                name = _REST
+            found = self._within.setdefault(name, Place())
+        return found
+
+    def expected_requests(self, items: float) -> Iterator[tuple[str, float]]:
+        """Host and number of the requests that so many items of this place will make, with all that is within them."""
+        active = [*self.active]
+        known = [_asked(tally) for tally in active]
+        for host in {*self.asked, *(name for one in known for name in one)}:
+            yield host, self._of(self.asked.get(host, 0), [one.get(host, 0.0) for one in known], items)
+        loops = [[*tally.loops] for tally in active]
+        for place in {*self.items, *(loop.place for one in loops for loop in one)}:
+            lengths = Lengths(place.lengths, (loop.begun for loop in [*place.open]))
+            live = [sum((loop.expected(lengths) for loop in one if loop.place is place), 0.0) for one in loops]
+            yield from place.expected_requests(self._of(self.items[place], live, items))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every call that is under way in it tells how long it is."""
+        loops = [loop for tally in [*self.active] for loop in [*tally.loops]]
+        return all(loop.is_known and loop.place.is_known for loop in loops)
+
+    def _of(self, of_done: int, of_active: list[float], items: float) -> float:
+        """What ``items`` items have of something, of which the done ones had so much, and the active ones this each."""
+        usual = of_done / self.done if self.done else 0.0
+        seen = of_done + sum(max(one, usual) for one in of_active)
+        begun = self.done + len(of_active)
+        return seen + max(0.0, items - begun) * (seen / begun if begun else 0.0)
+
+
+def _asked(tally: Tally) -> dict[str, float]:
+    """Requests that an item makes by itself, by host: what it was said to make, as it has spread them so far."""
+    asked = dict(tally.asked)
+    made = sum(asked.values())
+    if tally.expected <= made:
+        return {host: float(count) for host, count in asked.items()}
+    if not made:
+        return {"": float(tally.expected)}
+    return {host: count * tally.expected / made for host, count in asked.items()}
+
+
+current_tally: Final[ContextVar[Tally | None]] = ContextVar("secoda_async_tally", default=None)
