@@ -25,6 +25,7 @@ from secoda_async.integration import SecodaIntegration
 from secoda_async.runner import Run
 
 _EVERY: Final = 5.0  # seconds between plain lines
+_LOOK: Final = 1.0  # seconds between looks at what is left
 _REFRESH: Final = 8  # times a second
 _MIB: Final = 2**20
 _log: Final = logging.getLogger("secoda_async")
@@ -74,9 +75,14 @@ def _lines(integration: SecodaIntegration) -> Iterator[None]:
 
     def tell() -> None:
         rate = _Rate()
-        while not ended.wait(_EVERY):
+        told = time.monotonic()
+        while not ended.wait(_LOOK):
             run = integration.current_run
-            if run is not None:
+            if run is None:
+                continue
+            rate.outlook(run)
+            if time.monotonic() - told >= _EVERY:
+                told = time.monotonic()
                 _log.info("%s", "; ".join(f"{name} {value}" for name, value in _rows(run, rate)))
 
     thread = threading.Thread(target=tell, name="secoda-async progress", daemon=True)
@@ -104,7 +110,7 @@ class _Rate:
         now = time.monotonic()
         if self._forecast is None or self._forecast[0] is not run:
             self._forecast = run, Forecast(run.extraction.tally, run.counters.source, began=now)
-        elif now - self._looked >= 1.0:
+        elif now - self._looked >= _LOOK / 2:
             self._looked = now
             self._outlook = self._forecast[1].look(now)
         return self._outlook
