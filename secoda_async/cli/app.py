@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -30,6 +30,7 @@ from secoda_async.version import __version__
 app = typer.Typer(
     name="secoda-async",
     help="Extract metadata into the Secoda data catalog: fast, and all of it or nothing.",
+    epilog="Begin with: secoda-async init NAME. What a command takes: secoda-async COMMAND --help.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -45,12 +46,30 @@ _COMMANDS: Final[Sequence[Callable[..., None]]] = (
     endpoints,
     bench,
     compare,
+    compile_command,
     dev,
 )
+_EXAMPLES: Final[Mapping[Callable[..., None], str]] = {
+    init: "init warehouse",
+    check: "check warehouse.py:Warehouse --credential-env token=WAREHOUSE_TOKEN",
+    run: "run warehouse.py:Warehouse --credential-env token=WAREHOUSE_TOKEN --out out",
+    validate: "validate out",
+    diff: "diff out-of-yesterday out",
+    upload: "upload out --integration-id ID --dry-run",
+    report: "report last",
+    endpoints: "endpoints last",
+    bench: "bench warehouse.py:Warehouse --journal warehouse.journal --credential token=any",
+    compare: "compare old.py:Warehouse new.py:Warehouse --credential-env token=WAREHOUSE_TOKEN",
+    compile_command: "compile warehouse.py:Warehouse -o for_marketplace.py",
+    dev: "dev --port 8765",
+}
 _WITHOUT_ARGUMENTS: Final = (report, endpoints, dev)
-app.command("compile", no_args_is_help=True)(compile_command)
 for _command in _COMMANDS:
-    app.command(no_args_is_help=_command not in _WITHOUT_ARGUMENTS)(_command)
+    app.command(
+        _EXAMPLES[_command].split()[0],
+        no_args_is_help=_command not in _WITHOUT_ARGUMENTS,
+        epilog=f"For example: secoda-async {_EXAMPLES[_command]}",
+    )(_command)
 
 
 def _show_version(wanted: bool) -> None:  # typer calls it
