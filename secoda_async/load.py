@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
@@ -14,6 +15,7 @@ from secoda_async.compat.bridge import bridged
 from secoda_async.compat.stand_in import base_class, standing_in
 from secoda_async.errors import ConfigurationError
 from secoda_async.integration import SecodaIntegration
+from secoda_async.settings import Input
 
 
 def load_integration(target: str) -> type[SecodaIntegration]:
@@ -40,14 +42,39 @@ def load_integration(target: str) -> type[SecodaIntegration]:
     written = "def extract(self)" if is_legacy else "async def extract(self)"
     if inspect.isabstract(found):
         raise ConfigurationError(f"{name} in {place} has no extract(); write `{written}` in it")
+    _check_constructor(found)
     if not is_legacy:
+        _check_inputs(found)
         return found
+    if inspect.isgeneratorfunction(found.extract):
+        raise ConfigurationError(
+            f"extract() of {name} in {place} has a `yield`, so nothing of it would run; leave it out"
+        )
     if inspect.iscoroutinefunction(found.extract):
         raise ConfigurationError(
             f"{name} in {place} is a class of secodadk with an asynchronous extract(): derive it from "
             "secoda_async.SecodaIntegration"
         )
     return bridged(found)
+
+
+def _check_constructor(found: type[Any]) -> None:
+    try:
+        inspect.signature(found).bind(credentials={})
+    except TypeError as exc:
+        name = found.__name__
+        raise ConfigurationError(
+            f"{name} cannot be made from credentials alone ({exc}): it is called as {name}(credentials=…), so let it "
+            "take that, and give each other parameter a default"
+        ) from None
+
+
+def _check_inputs(found: type[SecodaIntegration]) -> None:
+    given: object = found.inputs
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(v, Input) for v in given.values())):
+        raise ConfigurationError(
+            f'inputs of {found.__name__} must be a dictionary of Input by name, such as {{"token": Input()}}'
+        )
 
 
 def _is_integration(found: object) -> TypeGuard[type[Any]]:
@@ -70,6 +97,8 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _load_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigurationError(f"there is no module {name!r}; for a file write its path with .py")
     sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)

@@ -27,7 +27,9 @@ def read_credentials(
     for text in variables:
         name, variable = _split(text, "--credential-env", "NAME=VARIABLE")
         if variable not in os.environ:
-            raise ConfigurationError(f"--credential-env {name}: the environment has no variable {variable}")
+            raise ConfigurationError(
+                f"--credential-env {name}: the environment has no variable {variable}; set it, or name another"
+            )
         given[name] = os.environ[variable]
     given.update(_split(text, "--credential", "NAME=VALUE") for text in pairs)
     unknown = sorted(given.keys() - inputs.keys()) if inputs is not None else []
@@ -49,7 +51,7 @@ def _split(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         # The text may be a secret whose name was forgotten, so it is not repeated.
-        raise ConfigurationError(f"{option} must be {form}")
+        raise ConfigurationError(f"{option} must be {form}, the name and its value with = between them")
     return name, value
 
 
@@ -58,7 +60,8 @@ def _read_file(file: Path) -> dict[str, Any]:
         content = orjson.loads(_read(file, "--credentials-file"))
     except orjson.JSONDecodeError as exc:
         raise ConfigurationError(
-            f"--credentials-file {file} is not JSON (line {exc.lineno}, column {exc.colno})"
+            f"--credentials-file {file} is not JSON (line {exc.lineno}, column {exc.colno}); it must hold one object: "
+            '{"name": "value"}'
         ) from None
     if not isinstance(content, dict):
         raise ConfigurationError(f'--credentials-file {file} must hold one JSON object: {{"name": "value"}}')

@@ -1,6 +1,7 @@
 """A file that imports secodadk is loaded as under ``python file.py``, whether or not that package is there."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,44 @@ def test_a_class_that_cannot_be_run_is_told_of(tmp_path: Path, name: str, told: 
     )
     with pytest.raises(ConfigurationError, match=told):
         load_integration(f"{path}:{name}")
+
+
+UNUSABLE = {
+    "Needs": ("def __init__(self, credentials, workers): ...", "cannot be made from credentials alone (missing a"),
+    "Positional": ("def __init__(self, given): ...", "give each other parameter a default"),
+    "Fails": ("inputs = {'token': 'a token'}", "must be a dictionary of Input by name"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_class_that_cannot_be_made_is_told_of_before_it_runs(tmp_path: Path, name: str) -> None:
+    line, told = UNUSABLE[name]
+    (tmp_path / "unusable.py").write_text(
+        f"from secoda_async import SecodaIntegration\nclass {name}(SecodaIntegration):\n    {line}\n"
+        "    async def extract(self): ...\n"
+    )
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        load_integration(f"{tmp_path / 'unusable.py'}:{name}")
+
+
+@pytest.mark.usefixtures("secodadk")
+def test_a_synchronous_class_that_cannot_be_made_is_told_of_before_it_runs(tmp_path: Path) -> None:
+    path = written(tmp_path, "pass")
+    path.write_text(f"{path.read_text()}\n    def __init__(self, credentials, workers): ...\n")
+    with pytest.raises(ConfigurationError, match="cannot be made from credentials alone"):
+        load_integration(f"{path}:Legacy")
+
+
+@pytest.mark.usefixtures("secodadk")
+def test_an_extract_of_which_nothing_would_run_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="has a `yield`, so nothing of it would run"):
+        load_integration(f"{written(tmp_path, 'yield 1')}:Legacy")
+
+
+@pytest.mark.parametrize("place", [".", "..", ".x", "a..b", "a b"])
+def test_a_name_that_no_module_has_is_told_of(place: str) -> None:
+    with pytest.raises(ConfigurationError, match="there is no module"):
+        load_integration(f"{place}:X")
 
 
 @pytest.mark.usefixtures("stand_in")
