@@ -69,6 +69,21 @@ def _check_constructor(found: type[Any]) -> None:
         ) from None
 
 
+def with_recording(found: type[SecodaIntegration], **arguments: Any) -> SecodaIntegration:
+    """One that is given settings and a transport besides its credentials.
+
+    Raises ConfigurationError where its constructor takes none.
+    """
+    try:
+        inspect.signature(found).bind(**arguments)
+    except TypeError as exc:
+        raise ConfigurationError(
+            f"{found.__name__} cannot be given a recording ({exc}): let its constructor take **settings, and hand them "
+            "to super().__init__(credentials=credentials, **settings)"
+        ) from None
+    return found(**arguments)
+
+
 def _check_inputs(found: type[SecodaIntegration]) -> None:
     given: object = found.inputs
     if given is not None and not (isinstance(given, Mapping) and all(isinstance(v, Input) for v in given.values())):

@@ -38,6 +38,16 @@ class Gathers(Tables):
         await asyncio.gather(*(self.one(number) for number in range(1000)))
 
 
+class Unseen(Tables):
+    async def extract(self):
+        await self.http_get("/tables", auth=None)
+
+
+class AsksNothing(Tables):
+    async def extract(self):
+        pass
+
+
 class Swallows(Tables):
     async def extract(self):
         try:
@@ -221,3 +231,18 @@ async def test_a_loop_without_an_end_ends_where_requests_are_bounded(tmp_path: P
             await integration.run()
     assert integration.report is not None
     assert integration.report.source.attempts == 7
+
+
+async def test_credentials_that_are_refused_are_no_success_though_extract_went_on(source: Path, url: str) -> None:
+    given = ("--credential", f"base_url={url}", "--credential", "token=geheimes-token")
+    status, out, _ = await command("check", f"{source}:Unseen", *given, "--state-dir", source.parent / "state")
+    assert status == 5
+    assert out.splitlines()[-1] == ("the source refused 1 endpoint: look at the credentials and what they may read")
+
+
+async def test_a_check_that_asked_nothing_says_so(source: Path, url: str) -> None:
+    given = ("--credential", f"base_url={url}", "--credential", "token=geheimes-token")
+    status, out, _ = await command("check", f"{source}:AsksNothing", *given, "--state-dir", source.parent / "state")
+    assert status == 0
+    assert "so nothing was checked" in out.splitlines()[-1]
+    assert "nothing failed" not in out

@@ -18,6 +18,7 @@ from secoda_async.counters import Counters
 from secoda_async.cpu_sampler import CPUSample, sampled_cpu
 from secoda_async.efficiency import EfficiencyReport, least_time
 from secoda_async.integration import SecodaIntegration
+from secoda_async.load import with_recording
 from secoda_async.network.message import Transport
 from secoda_async.pipeline.sink import RunInfo, Sink
 from secoda_async.report import RunReport, peak_memory
@@ -136,8 +137,9 @@ def made(
     transport: Transport | None = None,
 ) -> SecodaIntegration:
     """An integration as it is measured. Raises ConfigurationError where it cannot be made so."""
-    declared = integration_class(credentials=credentials, **_KEEPS_NOTHING).settings.rate_limits
-    return integration_class(
+    declared = with_recording(integration_class, credentials=credentials, **_KEEPS_NOTHING).settings.rate_limits
+    return with_recording(
+        integration_class,
         credentials=credentials,
         transport=transport,
         **_KEEPS_NOTHING,

@@ -26,7 +26,7 @@ from secoda_async.cli.options import (
 )
 from secoda_async.cli.progress import shown
 from secoda_async.cli.settings_sources import apply_settings, find_settings, of_network
-from secoda_async.cli.show_check import show_check
+from secoda_async.cli.show_check import REFUSALS, show_check
 from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.terminal import Terminal
 from secoda_async.cli.workspace import ApiKeyFile, BaseUrl, InsecureHttp, workspace_name, workspace_sink
@@ -69,7 +69,8 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
 ) -> None:
     """Try an integration on a small part of its source, and deliver nothing. Exit status 0: whatever it asked works.
 
-    It asks for the first page of each listing and for a few items of it.
+    It asks for the first page of each listing and for a few items of it. Exit status 5: the source answered with a 401
+    or 403, although extract() went on.
     """
     console = Terminal(stderr=True)
     redact = Redactor()
@@ -114,6 +115,8 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
     if failure is not None and not stopped:
         show_error(failure, console, redact, debug=debug)
         raise typer.Exit(exit_status(failure))
+    if report is not None and any(REFUSALS & one.statuses.keys() for one in report.source.endpoints):
+        raise typer.Exit(ExitStatus.FINDINGS)
 
 
 class _Nowhere(Sink):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,9 @@ from secoda_async.cli.progress import records_text
 from secoda_async.report import EndpointReport, RunReport
 from secoda_async.wording import counted
 
-_REFUSED = 400
+_FAILED = 400
+REFUSALS: Final = frozenset({401, 403})
+"""Statuses that say that credentials do not do."""
 
 
 def show_check(report: RunReport, console: Console, *, workspace: str, stopped_after: int | None) -> None:
@@ -21,13 +24,12 @@ def show_check(report: RunReport, console: Console, *, workspace: str, stopped_a
     for heading in ("", "endpoint", "credentials", "answers", "slowest"):
         table.add_column(heading, overflow="fold")
     for one in report.source.endpoints:
-        works = not one.errors and all(status < _REFUSED for status in one.statuses)
+        works = not one.errors and all(status < _FAILED for status in one.statuses)
         mark = Text("ok", style="green") if works else Text("look", style="red")
         endpoint = Text(f"{one.method} {one.host}{one.path}")
         table.add_row(mark, endpoint, Text(", ".join(one.auth)), Text(_answers(one)), f"{one.latency.max:,.2f} s")
-    if not report.source.endpoints:
-        return
-    console.print(table)
+    if report.source.endpoints:
+        console.print(table)
     console.print(Text(f"sample: {records_text(Counter(report.resources), report.lineage)}"), soft_wrap=True)
     if workspace and report.upload.requests and report.error is None:
         console.print(Text(f"workspace: it takes the key, for {workspace}"), soft_wrap=True)
@@ -35,7 +37,15 @@ def show_check(report: RunReport, console: Console, *, workspace: str, stopped_a
         console.print(Text.assemble(("finding: ", "yellow"), finding.message), soft_wrap=True)
     if stopped_after is not None:
         console.print(Text(f"stopped after {counted(stopped_after, 'request')}; --max-requests sets how many it takes"))
-    if report.error is None or stopped_after is not None:
+    if report.error is not None and stopped_after is None:
+        return
+    if not report.source.endpoints:
+        told = "it sent no request through this package, so nothing was checked: let extract() ask with http_*"
+        console.print(Text(told, style="yellow"), soft_wrap=True)
+    elif refused := [one for one in report.source.endpoints if REFUSALS & one.statuses.keys()]:
+        told = f"the source refused {counted(len(refused), 'endpoint')}: look at the credentials and what they may read"
+        console.print(Text(told, style="red"), soft_wrap=True)
+    else:
         console.print(Text("nothing failed, and nothing was delivered", style="green"), soft_wrap=True)
 
 

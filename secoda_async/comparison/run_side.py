@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from secoda_async.errors import ConfigurationError, ReplayError
 from secoda_async.job_process import told_of
-from secoda_async.load import load_integration
+from secoda_async.load import load_integration, with_recording
 from secoda_async.network.message import Request
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.redact import Redactor
@@ -61,8 +61,13 @@ def run_side(job: Job) -> Ended:
         settings: dict[str, Any] = {"resumable": False, "conditional": False, "resume": None, "replay": None}
         if replay is not None:
             settings["rate_limits"] = {}  # of a source that is not asked
-        integration = found(
-            credentials=credentials, transport=replay, state_dir=job.state_dir, **settings, record=job.record
+        integration = with_recording(
+            found,
+            credentials=credentials,
+            transport=replay,
+            state_dir=job.state_dir,
+            **settings,
+            record=job.record,
         )
         report = integration.start(JSONLSink(job.out))
         return Ended(requests=report.source.requests)

@@ -13,7 +13,7 @@ import pytest
 from secoda_async import ConfigurationError, SecodaIntegration
 from secoda_async.compat import stand_in as modules
 from secoda_async.compat.bridge import BridgedIntegration
-from secoda_async.load import load_integration
+from secoda_async.load import load_integration, with_recording
 from tests.compat.legacy import HEAD, loaded, written
 from tests.integrations import MemorySink
 from tests.peer import HERE, peer_python
@@ -182,3 +182,16 @@ def test_an_asynchronous_class_is_given_as_it_is() -> None:
     found = load_integration("examples.cluvio:Cluvio")
     assert issubclass(found, SecodaIntegration)
     assert not issubclass(found, BridgedIntegration)
+
+
+@pytest.mark.parametrize("arguments", [{"transport": None}, {"state_dir": None}])
+def test_a_class_that_takes_no_settings_is_told_how_to_take_a_recording(arguments: dict[str, Any]) -> None:
+    class Bare(SecodaIntegration):
+        def __init__(self, *, credentials: dict[str, str]) -> None:
+            super().__init__(credentials=credentials)
+
+        async def extract(self) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="let its constructor take \\*\\*settings, and hand them"):
+        with_recording(Bare, credentials={}, **arguments)
+    assert isinstance(with_recording(Bare, credentials={}), Bare)
