@@ -222,6 +222,7 @@ BODIES = {
                 await self.declare("finally")
         async for path in numbers():
             await self.declare(path)
+        self.expect(2)
         await asyncio.gather(*map(later, rows))
         if (found := {path: len(path) async for path in numbers()}):
             await self.declare(len(found))
