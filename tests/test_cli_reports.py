@@ -112,6 +112,14 @@ async def test_a_run_that_is_not_there_is_an_error_that_says_what_there_is(folde
         assert said in one_message(errors)
 
 
+async def test_the_folder_of_the_output_is_no_run_and_the_error_says_what_is(folder: Path) -> None:
+    (folder / "out").mkdir()
+    status, _, errors = await command("report", "out", cwd=folder)
+    assert status == 2
+    assert "a run keeps it in the state folder" in one_message(errors)
+    assert "Say `last` for the newest run, or give a run's id" in one_message(errors)
+
+
 async def test_without_any_run_the_error_says_what_to_do(tmp_path: Path) -> None:
     status, _, errors = await command("report", cwd=tmp_path)
     assert (status, "Run an integration first" in one_message(errors)) == (2, True)

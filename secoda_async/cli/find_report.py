@@ -25,7 +25,10 @@ def find_report(name: str, state_dir: Path | None) -> RunReport:
     try:
         return RunReport.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no report {path}; it is written when a run ends") from None
+        raise ConfigurationError(
+            f"there is no report {path}: a run keeps it in the state folder when it ends, and not with its output. Say "
+            "`last` for the newest run, or give a run's id"
+        ) from None
     except OSError as exc:
         raise ConfigurationError(f"the report {path} cannot be read: {exc.strerror or exc}") from None
     except ValidationError as exc:
