@@ -411,6 +411,22 @@ async def test_another_class_of_the_file_runs_too(url: str, tmp_path: Path) -> N
     assert (status, len(lines)) == (0, 2), errors
 
 
+async def test_how_certificates_are_checked_is_taken_over(url: str, tmp_path: Path) -> None:
+    # With a strategy of its own, as the platform gives one, which tells what it is given.
+    strategy = (
+        "from secodadk.strats.default import DefaultNetworkCallStrategy\n\n"
+        "class Tells(DefaultNetworkCallStrategy):\n"
+        "    def make_request(self, method, url, *, verify, **options):\n"
+        "        print(1 if verify is False else 2)\n"
+        "        return super().make_request(method, url, **options)\n\n"
+    )
+    body = 'await self.http_get("/x")\nawait self.http_get("/x", verify=True)'
+    source = integration(body, imports=strategy, attributes="verify = False")
+    source = source.replace('"geheimes-token"}', '"geheimes-token"}, network_call_strategy=Tells()')
+    status, lines, errors = await plain(source, url, tmp_path)
+    assert (status, lines) == (0, [b"1", b"2"]), errors
+
+
 def test_what_shares_a_line_with_the_future_is_refused() -> None:
     source = "from __future__ import annotations; from secoda_async import SecodaIntegration\nclass A: ..."
     source = source.replace("...", "\n    async def extract(self): ...")
