@@ -492,6 +492,9 @@ class _Scope:
         if isinstance(self._policy, Skip) and all(self._policy.absorbs(one) for one in wrong):
             del self._integration._losses_[self._losses :]
             return True
+        # What it declared is left out, so the run is incomplete even where the error is caught further up.
+        if isinstance(error, Exception) and not any(one is error for one in lost):
+            self._integration._losses_.append(error)
         return False
 
 
@@ -609,7 +612,9 @@ class SecodaIntegration(_PlainIntegration):
     def _end_(self):
         if self._losses_:
             more = f" (and {len(self._losses_) - 1} more)" if len(self._losses_) > 1 else ""
-            raise IncompleteRunError(f"the run is incomplete: {self._losses_[0]}{more}")
+            first = self._losses_[0]
+            told = str(first) if isinstance(first, SecodaAsyncError) else f"{type(first).__name__}: {first}"
+            raise IncompleteRunError(f"the run is incomplete: {told}{more}")
 
     def _request_(self, method, url, options):
         try:

@@ -206,6 +206,9 @@ BODIES = {
             async with self.scope("inner"):
                 await self.declare("inner")
             raise ValueError
+        async with self.scope("around", on_error=Skip(ValueError, 404)):
+            async with self.scope("within"):
+                (await self.http_get("/status/404")).raise_for_status()
         await self.declare("end")
         """,
     "helpers of every shape": """
@@ -269,6 +272,11 @@ def _same(body: str) -> Any:
     [
         ('await self.http_get("/status/500")', "StatusError: GET {url}/status/500 answered 500"),
         ('try:\n    await self.http_get("/status/500")\nexcept Exception:\n    pass', "IncompleteRunError"),
+        (
+            'try:\n    async with self.scope("x"):\n        await self.declare(1)\n        raise ValueError(2)\n'
+            "except ValueError:\n    pass",
+            "IncompleteRunError: the run is incomplete: ValueError: 2",
+        ),
         ('(await self.http_get("/html")).json()', "DecodeError"),
         ('await self.http_get("http://127.0.0.1:9/x?token=geheimes-token")', "ConnectError: GET http://127.0.0.1:9/x"),
         (f'{ALL}"/list/short", PageNumber(total="total"), items="items")]', "PaginationError"),
