@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import keyword
 import re
 import shutil
@@ -20,7 +21,7 @@ from secoda_async.load import load_integration
 from secoda_async.testing.extract import run_extract_sync
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,60}")
-_TAKEN: Final = frozenset({"fake_api", "test", "secoda_async", "secodadk"})
+_TAKEN: Final = frozenset({"fake_api", "test", "secoda_async", "secodadk", "pytest", "conftest"})
 
 
 class Names(NamedTuple):
@@ -36,6 +37,8 @@ class Names(NamedTuple):
         """Of what a user calls it. Raises ConfigurationError where that cannot be a module."""
         module = name.replace("-", "_").lower()
         shadows = module in _TAKEN or module in sys.stdlib_module_names or keyword.iskeyword(module)
+        # A file beside the integration comes before what is installed, for pytest and this package, too.
+        shadows = shadows or (_NAME.fullmatch(name) is not None and importlib.util.find_spec(module) is not None)
         if _NAME.fullmatch(name) is None or shadows:
             why = "another module has it" if shadows else "write letters, digits, - and _, a letter first"
             raise ConfigurationError(f"an integration cannot be called {name!r}: {why}; choose another name")
