@@ -22,6 +22,7 @@ from secoda_async.histogram import Histogram
 from secoda_async.rules.verdict import Breach
 from secoda_async.settings import Input
 from secoda_async.spool import replace_file
+from secoda_async.timeline import TimelineReport
 
 
 class Status(StrEnum):
@@ -221,6 +222,8 @@ class RunReport(BaseModel):
     losses: list[Loss]
     """The first 100 of them."""
     findings: list[Finding]
+    timeline: TimelineReport | None = None
+    """How it went, moment by moment; None: an older version has written the report."""
 
     @classmethod
     def of(
@@ -238,6 +241,7 @@ class RunReport(BaseModel):
         redact: Callable[[str], str] = str,
         concurrency: int | None = None,
         inputs: Mapping[str, Input] | None = None,
+        timeline: TimelineReport | None = None,
     ) -> Self:
         is_degraded = findings.loss_count or counters.scopes["carried"] or counters.scopes["skipped"]
         success = Status.DEGRADED if is_degraded else Status.COMPLETE
@@ -265,6 +269,7 @@ class RunReport(BaseModel):
             loss_count=findings.loss_count,
             losses=findings.losses,
             findings=findings.list(),
+            timeline=timeline,
         )
 
 

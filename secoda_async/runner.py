@@ -39,6 +39,7 @@ from secoda_async.spool_index import Kind
 from secoda_async.stored_scopes import StoredScopes
 from secoda_async.stragglers import tasks_of
 from secoda_async.telemetry import Tell, require_telemetry, run_span
+from secoda_async.timeline import TimelineSampler
 from secoda_async.watchdog import Waits, Watchdog
 from secoda_async.workers import gave_up
 
@@ -109,6 +110,8 @@ class Run:
             raise ConfigurationError("sample reads a part of the source, which is never delivered; leave the sink out")
         self._watchdog = Watchdog(self._settings.watchdog, self._waits(), self._warn)
         self._watchdog.start()
+        sampler = TimelineSampler(self.counters.source, self.counters.upload)
+        sampler.start()
         try:
             await shieldable(partial(self._extract_and_deliver, extract, sink))
         except BaseException as exc:
@@ -129,6 +132,7 @@ class Run:
                 redact=self._redact,
                 concurrency=self._settings.concurrency,
                 inputs=self._inputs,
+                timeline=sampler.stop(self._redact),
             )
             tell(self.report)
             if self._directory is not None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from secoda_async.errors import ConfigurationError
 from secoda_async.report import RunReport
 from secoda_async.runner import REPORT
-from secoda_async.spool import resolve_state_dir
+from secoda_async.spool import MANIFEST, resolve_state_dir
 
 LAST: Final = "last"
 RunName: TypeAlias = Annotated[
@@ -21,7 +21,11 @@ RunName: TypeAlias = Annotated[
 
 def find_report(name: str, state_dir: Path | None) -> RunReport:
     """The report of a run. Raises ConfigurationError where there is none."""
-    path = _path(name, state_dir)
+    return read_report(find_path(name, state_dir))
+
+
+def read_report(path: Path) -> RunReport:
+    """The report in a file. Raises ConfigurationError where it holds none."""
     try:
         return RunReport.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -38,7 +42,16 @@ def find_report(name: str, state_dir: Path | None) -> RunReport:
         raise ConfigurationError(f"{path} is no report of a run that this version reads ({why})") from None
 
 
-def _path(name: str, state_dir: Path | None) -> Path:
+def find_folder(path: Path, run: str, state_dir: Path | None) -> Path | None:
+    """The folder of the run whose report is at ``path``: there, or in the state folder; None where it is gone."""
+    for folder in (path.resolve().parent, resolve_state_dir(state_dir) / "runs" / Path(run).name):
+        if folder.name == run and (folder / MANIFEST).is_file():
+            return folder
+    return None
+
+
+def find_path(name: str, state_dir: Path | None) -> Path:
+    """The file of a run's report. Raises ConfigurationError where there is no such run."""
     given = Path(name)
     if name != LAST and given.is_file():
         return given
