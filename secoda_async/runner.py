@@ -107,7 +107,10 @@ class Run:
         started_at, clock = datetime.now(UTC), time.monotonic()
         error: BaseException | None = None
         if self._settings.sample is not None and isinstance(sink, SyncSink):
-            raise ConfigurationError("sample reads a part of the source, which is never delivered; leave the sink out")
+            raise ConfigurationError(
+                "sample reads a part of the source, which is never delivered: leave sample out, or try it with "
+                "secoda-async check (in code: with a sink that delivers nothing)"
+            )
         self._watchdog = Watchdog(self._settings.watchdog, self._waits(), self._warn)
         self._watchdog.start()
         sampler = TimelineSampler(self.counters.source, self.counters.upload)

@@ -246,3 +246,13 @@ async def test_a_check_that_asked_nothing_says_so(source: Path, url: str) -> Non
     assert status == 0
     assert "so nothing was checked" in out.splitlines()[-1]
     assert "nothing failed" not in out
+
+
+async def test_a_sample_that_would_be_delivered_is_refused_with_what_to_do(source: Path) -> None:
+    given = ("--credential", "base_url=http://127.0.0.1:9", "--credential", "token=x", "--set", "sample=2")
+    folder = source.parent
+    status, _, errors = await command(
+        "run", f"{source}:Tables", *given, "--out", folder / "out", "--state-dir", folder / "s"
+    )
+    assert status == 2
+    assert "leave sample out, or try it with secoda-async check" in one_message(errors)
