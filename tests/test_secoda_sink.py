@@ -33,7 +33,7 @@ from secoda_async import (
     TablesFromSQLQuery,
     UploadError,
 )
-from secoda_async.cli.progress import _rows
+from secoda_async.cli.progress import _Rate, _rows
 from secoda_async.dataset import Dataset
 from secoda_async.network.retry import decide
 from secoda_async.redact import Redactor
@@ -642,6 +642,6 @@ async def test_progress_of_an_attempt_rises_to_the_length_and_begins_anew(tmp_pa
 
 def test_the_display_tells_how_much_of_an_upload_is_sent() -> None:
     run = Run("Source", Settings(), redact=Redactor())
-    assert "uploading" not in dict(_rows(run, 0.0))
+    assert "uploading" not in dict(_rows(run, _Rate()))
     run.counters.upload.body_size, run.counters.upload.body_sent = 340 * 2**20, 12_897_485
-    assert dict(_rows(run, 0.0))["uploading"] == "12.3 of 340.0 MiB"
+    assert dict(_rows(run, _Rate()))["uploading"] == "12.3 of 340.0 MiB"
