@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import orjson
 import pytest
 from anyio import to_thread
@@ -306,3 +308,16 @@ async def test_a_page_that_cannot_be_written_is_an_error_that_names_it(tmp_path:
     status, _, errors = await command("report", "--state-dir", tmp_path / "state", "--html", path)
     assert status == 1
     assert str(path) in one_message(errors)
+
+
+@pytest.mark.parametrize("absent", ["jinja2", "plotly"])
+async def test_what_a_page_needs_and_is_not_installed_is_named_with_how_to_install_it(
+    tmp_path: Path, absent: str
+) -> None:
+    await run(1, tmp_path / "state")
+    code = f"import sys; sys.modules[{absent!r}] = None; from secoda_async.cli import main; main()"
+    arguments = ["report", "--state-dir", tmp_path / "state", "--html", tmp_path / "page.html"]
+    done = await anyio.run_process([sys.executable, "-c", code, *map(str, arguments)], check=False)
+    assert done.returncode == 2
+    assert "pip install 'secoda-async[page]'" in one_message(done.stderr.decode())
+    assert not (tmp_path / "page.html").exists()
