@@ -123,3 +123,10 @@ async def test_the_folder_of_the_output_is_no_run_and_the_error_says_what_is(fol
 async def test_without_any_run_the_error_says_what_to_do(tmp_path: Path) -> None:
     status, _, errors = await command("report", cwd=tmp_path)
     assert (status, "Run an integration first" in one_message(errors)) == (2, True)
+
+
+async def test_a_page_is_not_written_over_the_report_that_it_is_made_of(folder: Path) -> None:
+    before = (folder / "r.json").read_bytes()
+    status, _, errors = await command("report", "r.json", "--html", "r.json", cwd=folder)
+    assert (status, "is the report itself; choose another file" in one_message(errors)) == (2, True)
+    assert (folder / "r.json").read_bytes() == before

@@ -13,7 +13,7 @@ from secoda_async.cli.options import StateDir
 from secoda_async.cli.standard_streams import print_document
 from secoda_async.cli.summary import show_summary
 from secoda_async.cli.terminal import Terminal
-from secoda_async.errors import OutputError
+from secoda_async.errors import ConfigurationError, OutputError
 from secoda_async.redact import Redactor
 from secoda_async.report import RunReport
 from secoda_async.spool import replace_file
@@ -34,6 +34,8 @@ def report(
     try:
         path = find_path(run, state_dir)
         found = read_report(path)
+        if html is not None and html.exists() and html.samefile(path):
+            raise ConfigurationError(f"--html {html} is the report itself; choose another file")
         told = None if html is None else _write_page(found, find_folder(path, found.run, state_dir), html)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # whatever ends a command is one message
         show_error(error, Terminal(stderr=True), Redactor(), debug=debug)
@@ -69,4 +71,4 @@ def _write_page(report: RunReport, folder: Path | None, path: Path) -> str:
     except OSError as exc:
         raise OutputError(f"the page {path} cannot be written: {exc.strerror or exc}") from exc
     held = why if records is None else f"{counted(len(records.ids), 'resource')} to search"
-    return f"{path}: {len(page) / 1e6:,.1f} MB, {held}"
+    return f"{path}: {len(page) / 1e6:,.2f} MB, {held[:1].lower()}{held[1:]}"
