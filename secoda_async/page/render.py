@@ -18,6 +18,7 @@ from secoda_async.report import EndpointReport, RunReport
 from secoda_async.version import __version__
 
 _LONGEST: Final = 2000  # characters of one text
+_LONGEST_NAME: Final = 200  # of a heading, of a page or of a row
 _ROWS: Final = 500  # of one table; the rest are counted
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 _UNKNOWN: Final = "\N{EN DASH}"
@@ -45,7 +46,7 @@ def render_report(report: RunReport, records: PageRecords | None, *, why_no_reco
     own = (folder / "report.js").read_text("utf-8")
     scripts = [get_plotlyjs(), own] if report.timeline is not None or records is not None else [own]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters.update(show=_show, number=_number, seconds=_seconds, share=_share)
+    environment.filters.update(show=_show, name=_name, number=_number, seconds=_seconds, share=_share)
     template = environment.from_string((folder / _TEMPLATE).read_text("utf-8"))
     # What is marked as safe is of this package or of the library, or JSON that holds no markup.
     return template.render(
@@ -103,6 +104,10 @@ def _busiest(report: RunReport) -> list[tuple[str, EndpointReport]]:
 
 def _show(text: object) -> str:
     return printable(str(text), _LONGEST)
+
+
+def _name(text: object) -> str:
+    return printable(str(text), _LONGEST_NAME)
 
 
 def _number(value: float | None) -> str:
