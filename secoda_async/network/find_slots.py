@@ -27,6 +27,7 @@ _CUT: Final = 0.7
 _RESTART: Final = 0.25  # share of the slots with which a host that refused is asked again
 _AS_MUCH: Final = 0.85  # of the throughput: in the middle between what a cut costs with and without a queue
 _DOUBLING: Final = 0.05  # seconds, at least, in which the slots double
+_STEEP: Final = 256  # slots from which they become only twice as many in a round trip
 _FIRST_HOLD, _LONGEST_HOLD = 10.0, 160.0  # seconds for which slots that were too many are not tried again
 
 
@@ -186,11 +187,12 @@ class FindSlots:
 
     def _grow(self, now: float) -> None:
         """Two slots more for an answer, so that they become three times as many in a round trip, but not twice as many
-        in less than `_DOUBLING`: the longer round trips are, the dearer is each that is spent on growing.
+        in less than `_DOUBLING`: the longer round trips are, the dearer is each that is spent on growing. One more from
+        `_STEEP` on, since what is far too many is remembered for the next run.
         """
         self._allowance = min(self._limit, self._allowance + self._limit * (now - self._grown_at) / _DOUBLING)
         self._grown_at = now
-        step = min(2.0, self._allowance)
+        step = min(2.0 if self._limit < _STEEP else 1.0, self._allowance)
         self._allowance -= step
         self._raise_to(self._limit + step)
 
