@@ -100,7 +100,7 @@ def test_the_container_runs_the_command_as_nobody_special_and_keeps_its_state() 
     parser = DockerfileParser(fileobj=io.BytesIO((RECIPES / "Containerfile").read_bytes()))
     steps = {step["instruction"]: step["value"] for step in parser.structure}
     assert steps["USER"] == "crawler"
-    assert steps["VOLUME"] == "/work/.secoda-async"
+    assert steps["VOLUME"] == "/app/.secoda-async"
     line = [*ast.literal_eval(steps["ENTRYPOINT"]), *ast.literal_eval(steps["CMD"])]
     assert understood(shlex.join(line))["upload"] is True
 
