@@ -22,20 +22,29 @@ _REST: Final = "…"
 class Tally:
     """What one item at a time has done: requests by host, and items at the places within it."""
 
-    __slots__ = ("asked", "expected", "loops", "place")
+    __slots__ = ("asked", "expected", "items", "loops", "place")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.asked: dict[str, int] = {}
-        self.loops: list[Loop] = []
+        self.loops: set[Loop] = set()
+        """Calls that have not ended."""
+        self.items: dict[Place, int] = {}
+        """Items of those that have, so that an item may make a million calls."""
         self.expected = 0
         """Requests that the item was said to make by itself."""
 
     def begin(self, name: str, total: Callable[[], int | None]) -> Loop:
         """A call has begun, whose items will be ``total`` in number, where that is known by then."""
-        loop = Loop(self.place.within(name), total)
-        self.loops.append(loop)
+        loop = Loop(self.place.within(name), total, self)
+        self.loops.add(loop)
         return loop
+
+    def end_loop(self, loop: Loop) -> None:
+        """A call has ended; of an item that is done it has been counted."""
+        if loop in self.loops:
+            self.loops.discard(loop)
+            self.items[loop.place] = self.items.get(loop.place, 0) + loop.begun
 
     def begin_item(self) -> None:
         """An item begins."""
@@ -52,19 +61,25 @@ class Tally:
             for host, count in asked.items():
                 counts[host] = counts.get(host, 0) + count
             asked.clear()
-        if self.loops:
-            for loop in self.loops:
-                place.items[loop.place] += loop.begun
-            self.loops.clear()
+        for loop in [*self.loops]:  # whose task goes on without it
+            self.end_loop(loop)
+        if self.items:
+            place.items.update(self.items)
+            self.items.clear()
         self.expected = 0
+
+    def close(self) -> None:
+        """There are no more items; one that an error or a cancellation cut off is not done."""
+        self.place.active.discard(self)
 
 
 class Loop:
     """One call of a place."""
 
-    __slots__ = ("begun", "place", "total")
+    __slots__ = ("_of", "begun", "place", "total")
 
-    def __init__(self, place: Place, total: Callable[[], int | None]) -> None:
+    def __init__(self, place: Place, total: Callable[[], int | None], of: Tally | None = None) -> None:
+        self._of = of
         self.place = place
         self.total = total
         self.begun = 0
@@ -91,7 +106,8 @@ class Loop:
         """All of its items have ended."""
         self.place.open.discard(self)
         self.place.lengths.append(self.begun)
-        self.total = lambda: self.begun
+        if self._of is not None:
+            self._of.end_loop(self)
 
 
 class Lengths:
@@ -156,9 +172,14 @@ class Place:
         for host in {*self.asked, *(name for one in known for name in one)}:
             yield host, self._of(self.asked.get(host, 0), [one.get(host, 0.0) for one in known], items)
         loops = [[*tally.loops] for tally in active]
-        for place in {*self.items, *(loop.place for one in loops for loop in one)}:
+        ended = [dict(tally.items) for tally in active]
+        begun = {loop.place for one in loops for loop in one}
+        for place in begun.union(self.items, *ended):
             lengths = Lengths(place.lengths, (loop.begun for loop in [*place.open]))
-            live = [sum((loop.expected(lengths) for loop in one if loop.place is place), 0.0) for one in loops]
+            live = [
+                done.get(place, 0) + sum(loop.expected(lengths) for loop in one if loop.place is place)
+                for done, one in zip(ended, loops, strict=True)
+            ]
             yield from place.expected_requests(self._of(self.items[place], live, items))
 
     @property

@@ -151,6 +151,8 @@ async def each(source: Source[T], worker: Worker[T, Any], crew: Crew, name: str)
                         raise
                     errors.append(exc)
                     group.cancel_scope.cancel()
+                finally:
+                    tally.close()
 
             group.start_soon(work, name=WORKER_TASK)
     finally:

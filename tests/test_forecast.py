@@ -209,6 +209,33 @@ def test_where_nothing_tells_nothing_is_said(tmp_path: Path) -> None:
     assert {outlook.seconds for _, outlook in found.outlooks} == {None}
 
 
+def test_a_run_may_make_any_number_of_calls_and_keeps_those_only_that_have_not_ended(tmp_path: Path) -> None:
+    async def many(self: Any) -> None:
+        for number in range(300):
+            await self.for_each(range(2), lambda item: get(self, item))
+            tally = self.current_run.extraction.tally
+            assert not tally.loops
+            assert list(tally.items.values()) == [2 * number + 2]
+
+    assert looked(many, lambda _: (200, {}), tmp_path).outlooks[-1][1].done <= 600
+
+
+def test_calls_that_an_error_ended_leave_nothing_behind(tmp_path: Path) -> None:
+    async def fails(item: int) -> None:
+        await asyncio.sleep(1)
+        raise ValueError(item)
+
+    async def many(self: Any) -> None:
+        for _ in range(3):
+            with pytest.raises(ValueError, match="0"):
+                await self.for_each(range(50), fails)
+        tally = self.current_run.extraction.tally
+        assert not tally.loops
+        assert [len(place.active) + len(place.open) for place in tally.items] == [0]
+
+    looked(many, lambda _: (200, {}), tmp_path)
+
+
 async def test_expect_takes_a_number_of_requests(tmp_path: Path) -> None:
     class Wrong(SecodaIntegration):
         async def extract(self) -> None:
