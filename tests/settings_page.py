@@ -42,7 +42,7 @@ allowed_hosts = ["api.example.com"]
 
 def page() -> str:
     """The whole page."""
-    one_run = ", ".join(f"`{name}`" for name in sorted(settings_sources._ONE_RUN))
+    one_run = ", ".join(f"`{name}`" for name in sorted(settings_sources.ONE_RUN))
     parts = [INTRODUCTION.replace("ONE_RUN", one_run), "## Settings\n\n", table(settings.Settings)]
     for made in (settings.RateLimit, settings.RetryPolicy, settings.Timeout, settings.StaleLimits, settings.Input):
         parts += [f"\n## {made.__name__}\n\n{first_sentence(made)}\n\n", table(made)]

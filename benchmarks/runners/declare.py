@@ -18,10 +18,10 @@ _AT_START = peak_bytes()
 
 from typing_extensions import override  # noqa: E402 # what is imported is a part of what is measured
 
-from secoda_async import Resource, SecodaIntegration, Sink, Spool  # noqa: E402
-from secoda_async.errors import SecodaAsyncError  # noqa: E402
-from secoda_async.pipeline.encode import encode  # noqa: E402
-from secoda_async.pipeline.sink import RunInfo  # noqa: E402
+from secoda_async import Resource, SecodaIntegration, Sink, Spool  # noqa: E402 # as above
+from secoda_async.errors import SecodaAsyncError  # noqa: E402 # as above
+from secoda_async.pipeline.encode import encode  # noqa: E402 # as above
+from secoda_async.pipeline.sink import RunInfo  # noqa: E402 # as above
 
 
 def column(n: int) -> Resource:

@@ -25,7 +25,7 @@ TABLE: Final = "secoda-async"
 """The table ``[tool.secoda-async]`` of ``pyproject.toml``."""
 _OTHERS: Final = frozenset({f"{PREFIX}STATE", f"{PREFIX}UPDATE_GOLDEN"})
 """Variables of their own: where state is kept, which `start()` reads too, and one of the tests."""
-_ONE_RUN: Final = frozenset(
+ONE_RUN: Final = frozenset(
     {"allow_losses", "allow_stale", "allow_empty", "first_sync", "resume", "record", "replay", "sample"}
 )
 """A file that is kept must not hold what permits one run to remove data, or what is about one run."""
@@ -122,7 +122,7 @@ def _from_pyproject(directory: Path) -> dict[str, Found]:
     found = {}
     for key, value in table.items():
         name = _known(key.replace("-", "_"), f"[tool.{TABLE}] of {path}")
-        if name in _ONE_RUN:
+        if name in ONE_RUN:
             raise ConfigurationError(
                 f"{path}: {name} is for one run, so it does not belong in a file; give it on the command line"
             )
