@@ -105,38 +105,29 @@ class JournalFile:
     @classmethod
     def create(cls, path: Path, *, integration: str, run: str, cap: int) -> Self:
         """A new file, readable by its owner only. ``cap`` is the most bytes it may hold."""
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = _connect(path)
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.executescript(
+        with _placed(path) as new:
+            new.executescript(
                 f"pragma application_id = {_APPLICATION}; pragma user_version = {FORMAT}; begin; {_SCHEMA}; commit"
             )
-            connection.executemany(
+            new.executemany(
                 "insert into meta values (?, ?)",
                 [("integration", integration), ("run", run), ("salt", secrets.token_bytes(16))],
             )
-            return cls._prepared(path, connection, cap)
-        except BaseException:
-            connection.close()
-            raise
+        return cls._to_write(path, cap)
 
     @classmethod
     def continued(cls, source: Path, path: Path, *, integration: str, run: str, cap: int) -> Self:
         """A new file that holds all that ``source`` does. Raises ConfigurationError where that is no such journal."""
-        unfinished = path.with_name(f".{path.name}.tmp")
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with (
-            _readable(source),
-            cls.open(source, integration=integration) as old,
-            closing(_connect(unfinished)) as new,
-        ):
+        with _placed(path) as new, _readable(source), cls.open(source, integration=integration) as old:
             old._connection.backup(new)
             new.execute("pragma journal_mode = delete")
             new.execute("update meta set value = ? where name = 'run'", (run,))
             # Of bodies that were being read when the other run died.
             new.execute("delete from pieces where body not in (select body from entries)")
-        unfinished.rename(path)
+        return cls._to_write(path, cap)
+
+    @classmethod
+    def _to_write(cls, path: Path, cap: int) -> Self:
         connection = _connect(path)
         try:
             connection.execute("pragma journal_mode = wal")
@@ -374,6 +365,16 @@ def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
+
+
+@contextlib.contextmanager
+def _placed(path: Path) -> Iterator[sqlite3.Connection]:
+    """A new database that takes its place when the block ends: a process killed meanwhile leaves no half of one."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(_connect(unfinished)) as new:
+        yield new
+    unfinished.rename(path)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """The layer that keeps exchanges: what is committed when, what a cancelled or streamed one leaves, what it costs."""
 
 import asyncio
+import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import anyio
@@ -14,6 +17,7 @@ from yarl import URL
 
 from secoda_async.counters import Traffic
 from secoda_async.errors import BrokenExchangeError, JournalError, ReplayError
+from secoda_async.network import journal_file
 from secoda_async.network.journal import Journal, Journals
 from secoda_async.network.journal_file import JournalFile, Use
 from secoda_async.network.message import Request, Response, Transport
@@ -288,3 +292,35 @@ async def test_closing_twice_and_without_a_request_does_no_harm(tmp_path: Path) 
     async with made_at(tmp_path / "j", echo) as made:
         await made.journal.aclose()
         await made.journal.aclose()
+
+
+@pytest.mark.parametrize("way", ["create", "continued"])
+def test_a_process_killed_while_it_makes_a_journal_leaves_none_or_a_whole_one(way: str, tmp_path: Path) -> None:
+    JournalFile.create(tmp_path / "old", integration="Test", run="1", cap=2**30).close()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    left: list[Path] = []
+
+    def leave(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and folder.is_dir():
+            left.append(shutil.copytree(folder, tmp_path / f"left {len(left)}"))
+        return leave
+
+    def made(frame: FrameType, event: str, argument: object) -> Any:
+        return leave(frame, event, argument) if frame.f_code.co_filename == journal_file.__file__ else None
+
+    tracing = sys.gettrace()
+    sys.settrace(made)
+    try:
+        if way == "create":
+            file = JournalFile.create(folder / "journal", integration="Test", run="2", cap=2**30)
+        else:
+            file = JournalFile.continued(tmp_path / "old", folder / "journal", integration="Test", run="2", cap=2**30)
+    finally:
+        sys.settrace(tracing)
+    file.close()
+
+    found = [one / "journal" for one in left if (one / "journal").exists()]
+    assert 0 < len(found) < len(left)
+    for path in found:
+        JournalFile.open(path, integration="Test").close()
