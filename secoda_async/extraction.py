@@ -28,6 +28,7 @@ from secoda_async.settings import Settings
 from secoda_async.spool import Spool
 from secoda_async.stored_scopes import StoredScopes
 from secoda_async.stragglers import cancel_stragglers, marked, stop_stragglers
+from secoda_async.wording import counted
 from secoda_async.workers import WORKER_TASK, Workers
 
 
@@ -156,6 +157,14 @@ class Extraction:
     def waiting(self, now: float) -> Iterable[str]:
         """What the requests that have not ended wait for at a time of the event loop; called in any thread."""
         return self.client.waiting(now) if hasattr(self, "client") else ()
+
+    def held(self) -> list[str]:
+        """What ``extract`` waits for now, in words, what holds most first; called in any thread."""
+        if not self.is_running:
+            return []
+        declares = self.intake.waiting
+        queue = [f"{counted(declares, 'declare')} for the queue to be written"] if declares else []
+        return queue + (self.client.held() or ([] if declares else ["your own code"]))
 
     @staticmethod
     def lose_task(extraction: object, sentence: str) -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from secoda_async.counters import Traffic
-from secoda_async.progress import Tally
+from secoda_async.progress import ANY_HOST, Host, Tally
 
 _SAMPLES: Final = 240
 _LEAST_WINDOW: Final = 5.0  # seconds over which a host's pace is measured, at least
@@ -55,8 +55,8 @@ class Forecast:
         pace = self._pace(now, ended)
         place = self._root.place
         expected: Counter[str] = Counter()
-        for host, count in place.expected_requests(1.0):
-            expected[host] += count  # type: ignore[assignment]  # a Counter of floats
+        for asked, count in place.expected_requests(1.0):
+            expected[_name(asked)] += count  # type: ignore[assignment]  # a Counter of floats
         if not place.is_known or not expected:
             return Outlook(done, None, None)
         total = max(done + traffic.in_flight, round(sum(expected.values())))
@@ -66,7 +66,7 @@ class Forecast:
         overall = sum(pace.values())
         seconds = 0.0
         for host, left in lefts.items():
-            of_host = pace.get(host, 0.0) if host else overall
+            of_host = pace.get(host, 0.0) if host != _name(ANY_HOST) else overall
             if left <= 0:
                 continue
             if not of_host:
@@ -78,7 +78,7 @@ class Forecast:
         """Requests that have ended, by host; repeats are spread over all."""
         attempts: Counter[str] = Counter()
         for host, _, __, counts in chain.from_iterable(self._traffic.endpoints):
-            attempts[host.partition(":")[0]] += counts.requests
+            attempts[_without_usual_port(host)] += counts.requests
         sent = attempts.total()
         return {host: count * done / sent for host, count in attempts.items()} if sent else {}
 
@@ -91,3 +91,15 @@ class Forecast:
             at, before = self._samples[-2]
         elapsed = max(now - at, 1e-9)
         return {host: (count - before.get(host, 0.0)) / elapsed for host, count in ended.items()}
+
+
+def _name(host: Host) -> str:
+    """As an endpoint's host is named."""
+    name, port = host
+    bare = (name or "").lower()
+    bare = f"[{bare}]" if ":" in bare else bare
+    return _without_usual_port(f"{bare}:{port}") if port else bare
+
+
+def _without_usual_port(host: str) -> str:
+    return host.removesuffix(":443").removesuffix(":80")

@@ -20,6 +20,7 @@ from secoda_async.checks import Checks
 from secoda_async.dataset import Dataset
 from secoda_async.diff import Diff, Tables, compare
 from secoda_async.errors import RulesError
+from secoda_async.phases import Phases
 from secoda_async.pipeline.sink import GuardedSink, SyncSink
 from secoda_async.rules.judge import judge
 from secoda_async.rules.judge_dataset import count_rows, make_verdict
@@ -42,16 +43,17 @@ class _Before(NamedTuple):
 class Preflight:
     """Lets a sync pass, or says why not.
 
-    Usage: ``files = await Preflight(sink, settings, checks).check(dataset, work, baseline)``. What it finds out is in
-    ``checks``, also where it refuses the sync. Only a `GuardedSink` has a diff and a guard.
+    Usage: ``files = await Preflight(sink, settings, checks, phases).check(dataset, work, baseline)``. What it finds out
+    is in ``checks``, also where it refuses the sync. Only a `GuardedSink` has a diff and a guard.
     """
 
-    def __init__(self, sink: SyncSink, settings: Settings, checks: Checks) -> None:
+    def __init__(self, sink: SyncSink, settings: Settings, checks: Checks, phases: Phases) -> None:
         self._sink = sink
         self._guarded = sink if isinstance(sink, GuardedSink) else None
         self._removes_absent = self._guarded is not None and self._guarded.removes_absent
         self._settings = settings
         self._checks = checks
+        self._phases = phases
 
     async def check(self, dataset: Dataset, work: Path, baseline: Baseline | None) -> Dataset:
         """The files to send, each record once; ``work`` is a folder for them.
@@ -81,6 +83,7 @@ class Preflight:
             return _Before(baseline.dataset, f"the last accepted sync, {baseline.run}, of {when}")
         if wants_last and not self._removes_absent:
             return None
+        self._phases.begin("survey")
         survey = await sink.survey(folder)
         if survey.dataset is not None:
             return _Before(
@@ -97,7 +100,8 @@ class Preflight:
         self, dataset: Dataset, before: _Before | None, folder: Path, work: Path
     ) -> tuple[Verdict, Diff | None, Dataset]:
         settings = self._settings
-        statements = folder / "statements.jsonl"
+        statements, phases = folder / "statements.jsonl", self._phases
+        phases.begin("rules")
 
         def body(connection: Connection) -> tuple[int, int, list[Breach], Diff | None, Dataset]:
             load_resources(connection, dataset, "now_resources")
@@ -110,11 +114,13 @@ class Preflight:
                 on_conflict=settings.on_conflict,
                 strict=settings.strict,
                 statements=statements,
+                told=phases.tell,
             )
             counts = count_rows(connection, "now_resources"), count_rows(connection, "now_lineage")
             files = dataset if self._guarded is None else write_distinct(connection, dataset, work)
             if before is None:
                 return *counts, breaches, None, files
+            phases.begin("diff")
             load_resources(connection, before.dataset, "before_resources")
             load_lineage(connection, before.dataset, "before_lineage")
             diff = compare(
@@ -130,6 +136,7 @@ class Preflight:
 
         reads = [*dataset, *(() if before is None else before.dataset)]
         resources, lineage, breaches, diff, files = await analyse(folder, reads, body)
+        phases.begin("rules")
         breaches += await judge_sql(statements, dataset.lineage.name, strict=settings.strict)
         return make_verdict(resources, lineage, breaches), diff, files
 

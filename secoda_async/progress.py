@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Final
 
+Host = tuple[str | None, int | None]
+"""Name and port."""
+ANY_HOST: Final[Host] = (None, None)
+"""One that is not known yet."""
 _MOST_LENGTHS: Final = 300
 _MOST_PLACES: Final = 100  # of one place; what is beyond them counts as one more
 _REST: Final = "…"
@@ -26,7 +30,7 @@ class Tally:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.asked: dict[str, int] = {}
+        self.asked: dict[Host, int] = {}
         self.loops: set[Loop] = set()
         """Calls that have not ended."""
         self.items: dict[Place, int] = {}
@@ -96,7 +100,7 @@ class Loop:
         known = self.total()
         return lengths.beyond(self.begun) if known is None else float(max(known, self.begun))
 
-    def end_page(self, host: str) -> None:
+    def end_page(self, host: Host) -> None:
         """An item has ended that was one request."""
         self.begun += 1
         self.place.done += 1
@@ -149,7 +153,7 @@ class Place:
         """Items of the last calls that have ended."""
         self.open: set[Loop] = set()
         """Calls that have not."""
-        self.asked: dict[str, int] = {}
+        self.asked: dict[Host, int] = {}
         """Requests of items that are done, by host."""
         self.items: Counter[Place] = Counter()
         """Items at the places within it, of items that are done."""
@@ -165,7 +169,7 @@ class Place:
             found = self._within.setdefault(name, Place())
         return found
 
-    def expected_requests(self, items: float) -> Iterator[tuple[str, float]]:
+    def expected_requests(self, items: float) -> Iterator[tuple[Host, float]]:
         """Host and number of the requests that so many items of this place will make, with all that is within them."""
         active = [*self.active]
         known = [_asked(tally) for tally in active]
@@ -196,14 +200,14 @@ class Place:
         return seen + max(0.0, items - begun) * (seen / begun if begun else 0.0)
 
 
-def _asked(tally: Tally) -> dict[str, float]:
+def _asked(tally: Tally) -> dict[Host, float]:
     """Requests that an item makes by itself, by host: what it was said to make, as it has spread them so far."""
     asked = dict(tally.asked)
     made = sum(asked.values())
     if tally.expected <= made:
         return {host: float(count) for host, count in asked.items()}
     if not made:
-        return {"": float(tally.expected)}
+        return {ANY_HOST: float(tally.expected)}
     return {host: count * tally.expected / made for host, count in asked.items()}
 
 

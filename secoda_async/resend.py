@@ -20,6 +20,7 @@ from secoda_async.counters import Traffic
 from secoda_async.dataset import Dataset, FoundDataset, find_dataset
 from secoda_async.errors import DatasetError, DeliveryError, RunError, SpoolError
 from secoda_async.findings import Findings
+from secoda_async.phases import Phases
 from secoda_async.pipeline.sink import RunInfo
 from secoda_async.preflight import Preflight
 from secoda_async.reading import read_dataset
@@ -46,6 +47,9 @@ class Resend:
     ) -> None:
         self.checks = Checks()
         self.traffic = Traffic()
+        self.phases = Phases()
+        """What it has done and does: ``prepare``, ``read`` where the files are of others, ``rules``, ``survey`` and
+        ``diff``, ``upload``, ``keep``."""
         self.delivery = Delivery.NOTHING
         self.lacks = ""
         """What is missing from the records by the will of whoever ran the run, for a person."""
@@ -61,7 +65,11 @@ class Resend:
         """Raises ConfigurationError and DatasetError where the folder holds no whole dataset, RunError where a run
         holds it or the integration, and what `Preflight` and the sink raise.
         """
-        await shieldable(self._execute)
+        self.phases.begin("prepare")
+        try:
+            await shieldable(self._execute)
+        finally:
+            self.phases.end()
 
     async def _execute(self) -> None:
         with anyio.CancelScope(shield=True):  # or a lock that is taken in that moment would stay
@@ -81,11 +89,14 @@ class Resend:
         if found.scopes is None:  # whoever wrote it may write it again meanwhile
             dataset = await to_thread.run_sync(_copy, dataset, work)
         if found.run is None:
+            self.phases.begin("read")
             (await read_dataset(dataset)).require()
+        self.phases.begin("rules")
         baseline = await to_thread.run_sync(self._baselines.current)
-        files = await Preflight(self._sink, self._settings, self.checks).check(dataset, work, baseline)
+        files = await Preflight(self._sink, self._settings, self.checks, self.phases).check(dataset, work, baseline)
         if self._dry_run:
             return
+        self.phases.begin("upload")
         run = found.run or self._run
         async with self._baselines.sending(run):
             self.delivery = Delivery.UNCERTAIN  # so it stays where this is cancelled in the middle
@@ -96,6 +107,7 @@ class Resend:
                     self.delivery = Delivery.NOTHING
                 raise
         self.delivery = Delivery.DELIVERED
+        self.phases.begin("keep")
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._accept, dataset, run, found.scopes)
 

@@ -28,6 +28,7 @@ from secoda_async.network.client import Client
 from secoda_async.network.message import Auth, Transport
 from secoda_async.network.replay import ReplayTransport
 from secoda_async.pace_file import load_paces, save_paces
+from secoda_async.phases import Phases
 from secoda_async.pipeline.sink import GuardedSink, RunInfo, Sink, SyncSink
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery, RunReport, write_report
@@ -73,8 +74,9 @@ class Run:
         self.findings = Findings()
         self.checks = Checks()
         self.report: RunReport | None = None
-        self.phase = "extract"
-        """What it is doing, for a person: ``extract``, ``check``, then ``deliver``."""
+        self.phases = Phases()
+        """What it has done and does: ``prepare``, ``extract``, where it is a sync ``rules``, ``survey`` and ``diff``,
+        then ``upload`` or ``deliver``, and ``keep``."""
         self._delivery = Delivery.NOTHING
         self._integration = integration
         self._settings = settings
@@ -115,6 +117,7 @@ class Run:
         self._watchdog.start()
         sampler = TimelineSampler(self.counters.source, self.counters.upload)
         sampler.start()
+        self.phases.begin("prepare")
         try:
             await shieldable(partial(self._extract_and_deliver, extract, sink))
         except BaseException as exc:
@@ -122,6 +125,7 @@ class Run:
             raise
         finally:
             self._watchdog.stop()
+            self.phases.end()
             self.report = RunReport.of(
                 run=self.run_id,
                 integration=self._integration,
@@ -151,6 +155,7 @@ class Run:
         try:
             await sink.open(self._info())
             opened.append(sink)
+            self.phases.begin("extract")
             await self.extraction.run(extract, self._client(), spool, sink)
             await self._finish_journal()
             if self._settings.sample is not None:
@@ -159,6 +164,7 @@ class Run:
             await to_thread.run_sync(spool.complete, self._lacks())
             await self._check(spool, sink)
             await self._deliver(spool, sink)
+            self.phases.begin("keep")
             with anyio.CancelScope(shield=True):  # or the next run would not know of what was delivered
                 await to_thread.run_sync(self._accept, spool, sink)
         except BaseException as exc:
@@ -179,12 +185,12 @@ class Run:
             return
         if not self._settings.strict and not isinstance(sink, GuardedSink):
             return
-        self.phase = "check"
+        self.phases.begin("rules")
         await to_thread.run_sync(import_module, "secoda_async.preflight")  # with DuckDB: a tenth of a second
         from secoda_async.preflight import Preflight  # noqa: PLC0415
 
         baseline = await to_thread.run_sync(self._baselines.current)
-        preflight = Preflight(sink, self._settings, self.checks)
+        preflight = Preflight(sink, self._settings, self.checks, self.phases)
         files = await preflight.check(self._dataset(spool), spool.directory, baseline)
         spool.distinct = {kind: files.file(kind) for kind in Kind}
 
@@ -224,14 +230,14 @@ class Run:
                 )
                 for one in (counters.source, counters.upload)
             ]
-            return sides, sum(counters.resources.values()), counters.lineage, counters.delivered, self.phase
+            return sides, sum(counters.resources.values()), counters.lineage, counters.delivered, self.phases.now.change
 
         def requests() -> Iterable[str]:
             return self.extraction.waiting(loop.time())
 
         def others() -> Iterator[str]:
-            if self.phase != "extract":
-                yield f"the run is at: {self.phase}"
+            if (name := self.phases.now.name) != "extract":
+                yield f"the run is at: {name}"
             if counters.undelivered:
                 yield f"{counters.undelivered:,} declared bytes are not written yet"
 
@@ -325,7 +331,7 @@ class Run:
         return "; ".join(f"{count:,} {what}" for count, what in told if count)
 
     async def _deliver(self, spool: Spool, sink: Sink) -> None:
-        self.phase = "deliver"
+        self.phases.begin("upload" if isinstance(sink, GuardedSink) else "deliver")
         async with AsyncExitStack() as around:
             if self._baselines is not None and isinstance(sink, GuardedSink):
                 await around.enter_async_context(self._baselines.sending(self.run_id))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from secoda_async.cli.progress import duration, outlook_text
+from secoda_async.cli.progress_rows import duration, outlook_text
 from secoda_async.forecast import Outlook
 
 

@@ -28,16 +28,12 @@ from secoda_async import (
     RetryPolicy,
     SecodaIntegration,
     SecodaSink,
-    Settings,
     StatusError,
     TablesFromSQLQuery,
     UploadError,
 )
-from secoda_async.cli.progress import _Rate, _rows
 from secoda_async.dataset import Dataset
 from secoda_async.network.retry import decide
-from secoda_async.redact import Redactor
-from secoda_async.runner import Run
 from secoda_async.sinks.multipart import PIECE, MultipartFiles, Part
 from secoda_async.testing import FakeWorkspace
 from tests.network.proxy_server import proxy_server
@@ -638,10 +634,3 @@ async def test_progress_of_an_attempt_rises_to_the_length_and_begins_anew(tmp_pa
     body.open()
     assert told[-1] == 0
     assert not body.given_out
-
-
-def test_the_display_tells_how_much_of_an_upload_is_sent() -> None:
-    run = Run("Source", Settings(), redact=Redactor())
-    assert "uploading" not in dict(_rows(run, _Rate()))
-    run.counters.upload.body_size, run.counters.upload.body_sent = 340 * 2**20, 12_897_485
-    assert dict(_rows(run, _Rate()))["uploading"] == "12.3 of 340.0 MiB"

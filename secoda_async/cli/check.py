@@ -25,6 +25,7 @@ from secoda_async.cli.options import (
     network_settings,
 )
 from secoda_async.cli.progress import shown
+from secoda_async.cli.progress_rows import RunRows
 from secoda_async.cli.settings_sources import apply_settings, find_settings, of_network
 from secoda_async.cli.show_check import REFUSALS, show_check
 from secoda_async.cli.standard_streams import print_document
@@ -99,7 +100,7 @@ def check(  # noqa: PLR0917 # typer reads the options off the parameters
         raise typer.Exit(ExitStatus.USAGE) from None
     failure: BaseException | None = None
     try:
-        with shown(integration, console, debug=debug, quiet=quiet):
+        with shown(RunRows(integration), console, debug=debug, quiet=quiet):
             integration.start(sink)
     except BaseException as error:  # noqa: BLE001 # shown below; extract() may raise anything
         failure = error

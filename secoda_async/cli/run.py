@@ -37,6 +37,7 @@ from secoda_async.cli.options import (
     network_settings,
 )
 from secoda_async.cli.progress import shown
+from secoda_async.cli.progress_rows import RunRows
 from secoda_async.cli.settings_sources import Found, apply_settings, find_settings, of_network
 from secoda_async.cli.show_settings import settings_json, show_settings
 from secoda_async.cli.standard_streams import print_document
@@ -284,7 +285,7 @@ def _start(
 ) -> BaseException | None:
     """Run it, and return what ended it before its time."""
     try:
-        with shown(integration, console, debug=debug, quiet=quiet):
+        with shown(RunRows(integration), console, debug=debug, quiet=quiet):
             integration.start(sink)
     except BaseException as failure:  # noqa: BLE001 # shown by the caller; extract() may raise anything
         return failure

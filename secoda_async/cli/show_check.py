@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secoda_async.cli.progress import records_text
+from secoda_async.cli.progress_rows import records_text
 from secoda_async.report import EndpointReport, RunReport
 from secoda_async.wording import counted
 

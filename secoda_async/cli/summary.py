@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secoda_async.cli.progress import records_text
+from secoda_async.cli.progress_rows import records_text
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.cli.show_verdict import show_breaches
 from secoda_async.diff import Diff

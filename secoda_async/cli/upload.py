@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from secoda_async.checks import Checks
 from secoda_async.cli.failure import ExitStatus, exit_status, show_error
 from secoda_async.cli.guard import Against, AllowEmpty, AllowStale, FirstSync, StaleLimit, guard_settings
 from secoda_async.cli.options import CaFile, Debug, Proxy, Quiet, StateDir, Strict, TrustEnv, given, network_settings
+from secoda_async.cli.progress import shown
+from secoda_async.cli.progress_rows import UploadRows
 from secoda_async.cli.settings_sources import find_settings, of_network, settings_of
 from secoda_async.cli.show_diff import show_diff
 from secoda_async.cli.show_verdict import show_verdict
@@ -33,15 +30,11 @@ from secoda_async.cli.workspace import (
     workspace_name,
     workspace_sink,
 )
-from secoda_async.counters import Traffic
 from secoda_async.errors import reason_of
 from secoda_async.process import run_in_process
 from secoda_async.redact import Redactor
 from secoda_async.report import Delivery
 from secoda_async.settings import Settings
-
-_EVERY: Final = 5.0  # seconds between two lines of progress
-_MIB: Final = 2**20
 
 
 def upload(  # noqa: PLR0917 # typer reads the options off the parameters
@@ -105,7 +98,7 @@ def upload(  # noqa: PLR0917 # typer reads the options off the parameters
         settings = settings_of(found)
         name = workspace_name(sink)
         resend = Resend(directory, sink, settings=settings, redact=redact, dry_run=dry_run)
-        with _progress(resend.traffic, console, quiet=quiet):
+        with shown(UploadRows(resend), console, debug=debug, quiet=quiet):
             run_in_process(resend.execute)
         failure: BaseException | None = None
     except BaseException as error:  # noqa: BLE001 # whatever ends a command is one message
@@ -143,31 +136,3 @@ def _json(checks: Checks, delivery: Delivery, lacks: str, error: str | None) -> 
         "diff": None if diff is None else diff.model_dump(mode="json"),
     }
     return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()
-
-
-@contextmanager
-def _progress(traffic: Traffic, console: Console, *, quiet: bool) -> Iterator[None]:
-    """Say now and then how far it is."""
-    if quiet:
-        yield
-        return
-    ended = threading.Event()
-
-    def tell() -> None:
-        started = time.monotonic()
-        with console.status("checking") as status:
-            while not ended.wait(0.2 if console.is_terminal else _EVERY):
-                text = f"{time.monotonic() - started:.0f} s, checking"
-                if traffic.body_size:
-                    text = f"uploading {traffic.body_sent / _MIB:.1f} of {traffic.body_size / _MIB:.1f} MiB"
-                status.update(text)
-                if not console.is_terminal:
-                    console.print(text)
-
-    thread = threading.Thread(target=tell, name="secoda-async progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

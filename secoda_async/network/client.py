@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
@@ -63,6 +64,7 @@ from secoda_async.progress import current_tally
 from secoda_async.redact import Redactor, SafeLogger
 from secoda_async.settings import UNSET, RetryPolicy, Settings, Timeout, Unset
 from secoda_async.version import __version__
+from secoda_async.wording import counted
 
 
 class RequestOptions(TypedDict, total=False):
@@ -263,6 +265,23 @@ class Client:
                 what = "is being read by its caller" if key in self._reading else "has no answer yet"
                 yield self._redact(f"{request} {what}, for {now - since:.0f} s")
 
+    def held(self) -> list[str]:
+        """What the requests that have not ended wait for now, by host and limit, the most first; in any thread.
+
+        It costs as many steps as there are hosts and repeats that wait, not as there are requests.
+        """
+        now, counts = self._loop.time(), Counter[str]()
+        for layer in (self._limit, self._retry, self._tokens):
+            for count, what in layer.held(now):
+                counts[what] += count
+        held = [f"{count:,} {what}" for what, count in counts.most_common()]
+        if self._authorize.is_renewing:
+            held.insert(0, "credentials are being renewed")
+        held += [f"{count:,} {what}" for count, what in sorted(self._limit.unheld(), reverse=True)]
+        if not held and self._in_flight:  # such as those that a journal answers
+            held.append(f"{counted(len(self._in_flight), 'request')} under way")
+        return [self._redact(what) for what in held]
+
     @property
     def unmatched_limits(self) -> Iterable[str]:
         """Keys of ``rate_limits`` that no request has matched."""
@@ -375,7 +394,8 @@ class Client:
     def _begin(self, request: Request) -> None:
         now = self._loop.time()
         if (tally := current_tally.get()) is not None:
-            host, asked = request.url.raw_host or "", tally.asked
+            url, asked = request.url, tally.asked
+            host = (url.raw_host, url.port)
             asked[host] = asked.get(host, 0) + 1
         if not self._in_flight:
             self._traffic.seconds_without += now - self._quiet_since

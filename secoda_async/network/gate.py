@@ -19,11 +19,13 @@ from secoda_async.counters import HostLoad, Traffic
 from secoda_async.errors import ConfigurationError
 from secoda_async.network.callers import Tasks, halted_here
 from secoda_async.network.control import Control
+from secoda_async.network.hosts import ANY
 from secoda_async.network.message import Request
 from secoda_async.network.rate_headers import Quota
 from secoda_async.network.trips import Outcome, Ticket
 from secoda_async.network.window import Window
 from secoda_async.settings import RateLimit
+from secoda_async.wording import counted
 
 # Why a request waits, as the report names it.
 LIMIT: Final = "limit"
@@ -122,6 +124,8 @@ class Lane:
         sizes = [key.most for key in keys if key.most is not None]
         self.most = min(sizes, default=None)
         self.queue: deque[Turn] = deque()
+        self.held_by = self.keys[-1]
+        """The key for which its head waited when it last was looked at."""
 
     def opens_at(self, now: float, weight: int) -> float:
         """When a request of this weight may pass all keys."""
@@ -131,9 +135,9 @@ class Lane:
 
     def closed_by(self, now: float) -> Key:
         """The key for which its head waits longest."""
-        if len(self.keys) == 1:
-            return self.keys[0]
-        return max(self.keys, key=lambda key: key.opens_at(now, self.queue[0].weight))
+        if len(self.keys) > 1:
+            self.held_by = max(self.keys, key=lambda key: key.opens_at(now, self.queue[0].weight))
+        return self.held_by
 
 
 class Turn(NamedTuple):
@@ -150,9 +154,11 @@ class Turn(NamedTuple):
 
 
 class Gate:
-    """One host's slots, and the lanes to them."""
+    """One host's slots, and the lanes to them. ``name`` is for a person."""
 
-    def __init__(self, control: Control, traffic: Traffic) -> None:
+    def __init__(self, control: Control, traffic: Traffic, name: str = "this host") -> None:
+        self._pace_name = name
+        self.name = name.removesuffix(":443").removesuffix(":80")
         self._control = control
         self._traffic = traffic
         self._taken = 0
@@ -257,6 +263,39 @@ class Gate:
                 if not turn.admitted.done():
                     yield turn.request, f"waits for {self._reason(lane, now)}, for {now - turn.since:.0f} s"
 
+    @property
+    def under_way(self) -> int:
+        """Requests that have a slot, answers that are still being read included."""
+        return self._taken
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether a request waits."""
+        return self._waiting > 0
+
+    def held(self, now: float) -> Iterator[tuple[int, str]]:
+        """How many requests wait, and for what; as `waiting`, in a time that does not depend on their number."""
+        for lane in [*self._lanes]:
+            if count := len(lane.queue):
+                yield count, self._hold(lane, now)
+
+    def _hold(self, lane: Lane, now: float) -> str:
+        control, key = self._control, lane.held_by
+        if (until := max(key.not_before for key in lane.keys)) > now:
+            return f"for the end of a pause that {self.name} asked for ({until - now:.0f} s)"
+        if self._taken - self._streams >= control.slots:
+            found_out = "" if control.counts_streams else ", adaptive"
+            return f"for a slot of {self.name} ({counted(control.slots, 'slot')}{found_out})"
+        if control.not_before > now or self._cause == RATE:
+            pace = self._traffic.paces.get(self._pace_name)
+            rate = f" ({pace.rate:,.1f}/s)" if pace is not None and pace.rate is not None else ""
+            return f"for their turn at the rate that {self.name} was found to take{rate}"
+        if key.cause == QUOTA:
+            return f"for the quota that {self.name} tells of"
+        limits = ", ".join(_rate_text(use.limit) for use in key.uses)
+        name = self.name if key.name in ("", ANY) else key.name
+        return f"for the limit of {name} ({limits})" if limits else f"for {name}"
+
     def _reason(self, lane: Lane, now: float) -> str:
         if (until := max(key.not_before for key in lane.keys)) > now:
             return f"the end of a pause that the server asked for, in {until - now:.0f} s"
@@ -337,8 +376,12 @@ class Gate:
             closed = [key for key in lane.keys if key.opens_at(now, weight) > now]
             if closed and not awaited:
                 self._cause = lane.closed_by(now).cause
-            if not closed and awaited.isdisjoint(lane.keys):
+            elif closed:
+                lane.held_by = closed[-1]
+            elif awaited.isdisjoint(lane.keys):
                 return lane, now
+            else:
+                lane.held_by = next(key for key in lane.keys if key in awaited)
             moment = min(moment, lane.opens_at(now, weight)) if closed else moment
             awaited.update(closed)
         return None, moment
@@ -356,3 +399,7 @@ class Gate:
         while lane.queue and lane.queue[0].admitted.done():
             lane.queue.popleft()
             self._waiting -= 1
+
+
+def _rate_text(limit: RateLimit) -> str:
+    return f"{limit.requests:,}/s" if limit.per == 1 else f"{limit.requests:,} per {limit.per:g} s"

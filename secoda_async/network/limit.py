@@ -123,6 +123,18 @@ class Limit(Layer):
         for host in [*self._hosts.values()]:
             yield from host.gate.waiting(now)
 
+    def held(self, now: float) -> Iterator[tuple[int, str]]:
+        """How many requests wait, and for what."""
+        for host in [*self._hosts.values()]:
+            yield from host.gate.held(now)
+
+    def unheld(self) -> Iterator[tuple[int, str]]:
+        """Of each host that no request waits for: how many have left for it and are not done."""
+        for host in [*self._hosts.values()]:
+            if host.gate.under_way and not host.gate.has_waiters:
+                answers = "answer" if host.gate.under_way == 1 else "answers"
+                yield host.gate.under_way, f"{answers} of {host.gate.name}"
+
     @override
     async def send(self, request: Request) -> Response:
         url = request.url
@@ -207,7 +219,7 @@ class Limit(Layer):
                 )
                 if endpoint.host in names
             ]
-            host = self._hosts[name] = _Host(Gate(self._control(name), self._traffic), Key(limits, key), parts)
+            host = self._hosts[name] = _Host(Gate(self._control(name), self._traffic, name), Key(limits, key), parts)
             self._traffic.hosts[name] = host.gate.load
             host.gate.load.limits = [(key.name, use) for key in host.keys for use in key.uses]
         paths = self._templates.of(url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
@@ -134,6 +135,12 @@ class Retry(Layer):
         """Each request that waits before it is sent again, and why."""
         for request, cause, until in [*self._backing_off.values()]:
             yield request, f"is sent again in {max(0.0, until - now):.0f} s, after {cause}"
+
+    def held(self, now: float) -> Iterator[tuple[int, str]]:
+        """How many requests wait before they are sent again, by host and cause."""
+        waiting = [*self._backing_off.values()]
+        for (host, cause), count in Counter((one.url.raw_host, cause) for one, cause, _ in waiting).items():
+            yield count, f"before a retry ({host}, {cause})"
 
     @override
     async def send(self, request: Request) -> Response:

@@ -320,7 +320,8 @@ class Walk(Results[Page]):
     async def _take(self, page: Page, *, planned: bool = False) -> bool:
         """Check a page in its turn, and hand its items on. Whether they are new."""
         is_new = self._audit.take(page, planned=planned)
-        self._loop.end_page(page.response.request.url.raw_host or "")
+        url = page.response.request.url
+        self._loop.end_page((url.raw_host, url.port))
         if is_new and page.items:
             await self._hand_on(page)
         return is_new

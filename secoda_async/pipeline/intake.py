@@ -220,6 +220,11 @@ class Intake:
         """Whether an awaited declare waits."""
         return self._undelivered >= self._queue_bytes
 
+    @property
+    def waiting(self) -> int:
+        """Awaited declares that wait for room."""
+        return len(self._waiters)
+
     def statistics(self) -> dict[str, int]:
         """Bytes that wait outside scopes and in the queue, bytes in open scopes, and what is in the queue."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -71,6 +71,7 @@ def judge(
     on_conflict: OnConflict = "error",
     strict: bool = False,
     statements: Path | None = None,
+    told: Callable[[int, int], None] = lambda _, __: None,
 ) -> list[Breach]:
     """What a dataset breaks of the rules that are SQL, in the order of the table.
 
@@ -80,6 +81,7 @@ def judge(
     Judged is what an upload would hold: without repeats, and of differing records of one id what the policy keeps;
     under ``error`` the first of them counts as the parent of others. The tables of `find_dropped` stay for an upload.
     ``statements`` is a new file for the SQL of lineages, which `judge_sql` reads; where it is None, none is judged.
+    ``told`` is called with the number of rules that are judged, and of all.
     """
     find_dropped(connection, resources, lineage, on_conflict)
     connection.execute("create schema rules")
@@ -94,7 +96,11 @@ def judge(
         for statement in _TABLES:
             connection.execute(statement)
         find_cycles(connection)
-        breaches = [_breach(connection, rule, dataset, strict=strict) for rule in RULES if rule.finds]
+        rules = [rule for rule in RULES if rule.finds]
+        breaches = []
+        for number, rule in enumerate(rules, 1):
+            breaches.append(_breach(connection, rule, dataset, strict=strict))
+            told(number, len(rules))
         if statements is not None:
             _write_statements(connection, dataset.lineage, statements)
     finally:
