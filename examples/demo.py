@@ -25,7 +25,8 @@ from examples.datasette_server import serve_datasette
 from examples.demo_data import make_databases
 from secoda_async.testing import FakeWorkspace
 
-HERE = Path(__file__).resolve().parent
+DATASETTE = os.path.relpath(Path(__file__).resolve().with_name("datasette.py"))
+TO_WATCH = ("--set", 'rate_limits={"*": "150/1"}')  # without a limit it is over before anybody has read how far it is
 API_KEY = "the-demo's-own-key"
 COMPARED = (
     "entity_type",
@@ -75,8 +76,9 @@ async def crawl(source_url: str, folder: Path, console: Console) -> tuple[int, H
     async with FakeWorkspace(api_key=API_KEY, staling=True) as workspace:
         integration_id = workspace.create_integration("Datasette")
         command = [
-            *(str(Path(sys.executable).with_name("secoda-async")), "run", f"{HERE / 'datasette.py'}:Datasette"),
+            *(str(Path(sys.executable).with_name("secoda-async")), "run", f"{DATASETTE}:Datasette"),
             *("--credential", f"base_url={source_url}"),
+            *(TO_WATCH if console.is_terminal else ()),
             *("--upload", "--integration-id", integration_id, "--base-url", workspace.url),
         ]
         console.print(f"Datasette serves {source_url}, the workspace {workspace.url}. Now:", highlight=False)

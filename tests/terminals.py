@@ -10,9 +10,10 @@ import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyte
+from typing_extensions import override
 
 COLUMNS, LINES = 100, 40
 _LONGEST = 120.0  # seconds without a byte, after which the command is taken to hang
@@ -34,6 +35,15 @@ class Moment(NamedTuple):
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
 
+class Screen(pyte.Screen):
+    """One on which what is faint is grey; pyte itself leaves it as it is."""
+
+    @override
+    def select_graphic_rendition(self, *attributes: int, **options: Any) -> None:
+        is_colour = {38, 48}.intersection(attributes)  # there a 2 says how the colour is written
+        super().select_graphic_rendition(*(90 if one == 2 and not is_colour else one for one in attributes), **options)
+
+
 class Terminal:
     """Usage: ``terminal = Terminal([COMMAND, "run", ...])``, then ``for moment in terminal.moments(): ...`` to its end.
 
@@ -49,7 +59,7 @@ class Terminal:
         columns: int = COLUMNS,
         lines: int = LINES,
     ) -> None:
-        self.screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1.0)
+        self.screen = Screen(columns, lines)
         self.status: int | None = None
         self._stream = pyte.ByteStream(self.screen)
         self._command = [str(part) for part in command]
