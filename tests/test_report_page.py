@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from secoda_async import RateLimit, SecodaIntegration
 from secoda_async.network.message import Request, Response
 from secoda_async.page.records import Bounds, PageRecords
-from secoda_async.page.render import render_report
+from secoda_async.page.report_page import render_report
 from secoda_async.report import RunReport
 from tests.browser import browser, needs_chromium
 from tests.command_line import command, one_message
@@ -243,7 +243,7 @@ def test_an_end_that_no_resource_of_the_run_is_has_a_place_that_says_what_it_is(
     told = told_by(records_of(tmp_path, [resource("table", "a")], [edge(end, internal("a")) for end in ends]))
     assert told["ids"] == ["a", "elsewhere", "s.t", "t.c", "select 1"]
     assert [told["types"][place] for place in told["type"][1:]] == [
-        "not declared in this run",
+        "resource that was not declared",
         "table of the workspace",
         "column of the workspace",
         "tables of a query",

@@ -56,7 +56,8 @@ def _write_page(report: RunReport, folder: Path | None, path: Path) -> str:
     """Write the page, whole or not at all; what is said of it."""
     # With a template engine, which no other command needs.
     from secoda_async.page.records import PageRecords  # noqa: PLC0415
-    from secoda_async.page.render import render_report, require_page  # noqa: PLC0415
+    from secoda_async.page.report_page import render_report  # noqa: PLC0415
+    from secoda_async.page.templating import require_page  # noqa: PLC0415
 
     require_page()
     records, why = None, "The run's folder is gone, and with it the records; the last 3 runs are kept."

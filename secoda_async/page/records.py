@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
+from secoda_async.page.lineage_end import RESOURCE, Key, LineageEnd
 from secoda_async.printable import printable
 from secoda_async.spool import LIVE
 from secoda_async.spool_index import Kind
@@ -21,12 +22,6 @@ _TITLE: Final = 200
 _TYPE: Final = 60
 _MOST_TYPES: Final = 100
 _OTHER: Final = "(other types)"
-_END_TYPES: Final[Mapping[str, str]] = {
-    "internal_resource": "not declared in this run",
-    "external_table": "table of the workspace",
-    "external_column": "column of the workspace",
-    "tables_from_query": "tables of a query",
-}
 
 
 class Bounds(NamedTuple):
@@ -56,7 +51,7 @@ class PageRecords:
         self._bounds = bounds
         self._text = 0
         self._types: dict[str, int] = {}
-        self._places: dict[tuple[str, ...], int] = {}
+        self._places: dict[Key, int] = {}
         self._known_edges: set[tuple[int, int]] = set()
 
     @classmethod
@@ -77,9 +72,9 @@ class PageRecords:
         if not isinstance(id_, str):
             return
         title, kind = (one if isinstance(one, str) else "" for one in (title, kind))
-        place = self._places.get(("internal_resource", id_))
+        place = self._places.get((RESOURCE, id_))
         if place is None:
-            self.resources_left_out += self._add(("internal_resource", id_), id_, title, kind) is None
+            self.resources_left_out += self._add((RESOURCE, id_), id_, title, kind) is None
             return
         self.titles[place], self.type_of[place] = printable(title, _TITLE), self._type(kind)
 
@@ -106,19 +101,14 @@ class PageRecords:
         }
         return orjson.dumps(told)
 
-    def _end(self, end: object) -> int | None:
-        if not isinstance(end, dict):
+    def _end(self, identifier: object) -> int | None:
+        end = LineageEnd.of(identifier)
+        if end is None:
             return None
-        kind = str(end.get("type"))
-        names = ("databuilder_id", "sql", "cluster", "database", "schema", "table", "column")
-        given = tuple(str(value) for value in map(end.get, names) if value)
-        if kind not in _END_TYPES or not given:
-            return None
-        key = (kind, *given)
-        place = self._places.get(key)
-        return self._add(key, ".".join(given), "", _END_TYPES[kind]) if place is None else place
+        place = self._places.get(end.key)
+        return self._add(end.key, end.name, "", end.kind) if place is None else place
 
-    def _add(self, key: tuple[str, ...], id_: str, title: str, kind: str) -> int | None:
+    def _add(self, key: Key, id_: str, title: str, kind: str) -> int | None:
         id_, title = printable(id_, _ID), printable(title, _TITLE)
         self._text += len(id_) + len(title)
         if len(self.ids) >= self._bounds.nodes or self._text > self._bounds.text:

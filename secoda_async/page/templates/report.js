@@ -1,29 +1,13 @@
 "use strict";
 (() => {
+  const { asText, axis, colour, draw, drawNeighbourhood, number, redrawOn } = charts;
   const byId = (id) => document.getElementById(id);
-  const number = (value) => value.toLocaleString("en-GB");
-  const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  // What a library would read as markup in a label is shown as it is.
-  const asText = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const element = (name, text = "", className = "") => {
     const made = document.createElement(name);
     made.textContent = text;
     if (className) made.className = className;
     return made;
   };
-  const layout = (more) => ({
-    font: { color: colour("ink"), family: "system-ui, sans-serif", size: 12 },
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, hovermode: "closest",
-    margin: { l: 48, r: 12, t: 8, b: 40 },
-    hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") }, bordercolor: colour("line") },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, ...more,
-  });
-  const axis = (title, more = {}) => ({
-    title: { text: title }, gridcolor: colour("line"), zerolinecolor: colour("line"), fixedrange: true, ...more,
-  });
-  const draw = (place, traces, more) =>
-    Plotly.react(place, traces, layout(more), { displayModeBar: false, responsive: true });
 
   // What is wider than the window can be scrolled without a mouse too.
   const letScroll = () => {
@@ -99,7 +83,6 @@
   // Resources: read when somebody searches, since there may be very many.
   const MOST_RESULTS = 50;
   const MOST_NODES = 500;
-  const MOST_DRAWN = 20; // in one column of the drawing; the lists below it hold the others
   let records = null;
   const load = () => {
     if (records !== null) return records;
@@ -191,57 +174,17 @@
 
   let current = null;
   const drawGraph = ({ columns, shown }) => {
-    const steps = [-2, -1, 0, 1, 2].filter((step) => columns.get(step).length);
-    const drawn = new Map(steps.map((step) => [step, shown.get(step).slice(0, MOST_DRAWN)]));
-    const rests = steps.filter((step) => columns.get(step).length > drawn.get(step).length);
-    const rows = (step) => drawn.get(step).length + (rests.includes(step) ? 1 : 0);
-    const tallest = Math.max(...steps.map(rows));
-    const place = new Map();
-    for (const step of steps) {
-      drawn.get(step).forEach((node, row) => place.set(node, [step, (rows(step) - 1) / 2 - row]));
-    }
-    const x = [];
-    const y = [];
-    for (const [node, [fromX, fromY]] of place) {
-      for (const other of records.down(node)) {
-        const to = place.get(other);
-        if (to !== undefined && other !== node) {
-          x.push(fromX, to[0], null);
-          y.push(fromY, to[1], null);
-        }
-      }
-    }
-    const width = byId("graph").clientWidth;
-    const letters = Math.max(4, Math.floor(width / (steps.length * 7.5)));
-    const height = Math.max(150, tallest * 44 + 60);
-    const clip = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-    const nodes = [...place.keys()];
-    draw("graph", [
-      { x, y, mode: "lines", type: "scatter", line: { color: colour("quiet"), width: 1 }, hoverinfo: "skip" },
-      {
-        x: nodes.map((node) => place.get(node)[0]), y: nodes.map((node) => place.get(node)[1]), customdata: nodes,
-        text: nodes.map((node) => asText(clip(records.name(node), letters))),
-        hovertext: nodes.map((node) => asText(`${clip(records.name(node), 80)} (${records.kind(node)})`)),
-        hoverinfo: "text", mode: "markers+text", textposition: "top center", type: "scatter", cliponaxis: false,
-        marker: {
-          size: nodes.map((node) => (node === current ? 16 : 11)),
-          color: nodes.map((node) => colour(node === current ? "wait" : "accent")),
-        },
-      },
-      {
-        x: rests, y: rests.map((step) => -(rows(step) - 1) / 2), mode: "text", type: "scatter", hoverinfo: "skip",
-        text: rests.map((step) => `… ${number(columns.get(step).length - drawn.get(step).length)} more`),
-        textfont: { color: colour("quiet") },
-      },
-    ], {
-      height, showlegend: false, margin: { l: 8, r: 8, t: 12, b: 12 },
-      xaxis: { visible: false, fixedrange: true, range: [Math.min(...steps) - 0.5, Math.max(...steps) + 0.5] },
-      yaxis: { visible: false, fixedrange: true, range: [-tallest / 2 - 0.2, tallest / 2 + 0.4] },
-    });
-    byId("graph").removeAllListeners("plotly_click");
-    byId("graph").on("plotly_click", ({ points }) => {
-      if (points[0].customdata !== undefined) walk(points[0].customdata);
-    });
+    const steps = [-2, -1, 0, 1, 2];
+    const nodes = steps.flatMap((step) => shown.get(step));
+    const places = new Map(nodes.map((node, place) => [node, place]));
+    const edges = nodes.flatMap((node, place) =>
+      [...records.down(node)].filter((other) => places.has(other)).map((other) => [place, places.get(other)]));
+    const told = (node) => ({ name: records.name(node), kind: records.kind(node), of: node });
+    const view = {
+      columns: steps.map((step) => ({ step, count: columns.get(step).length, nodes: shown.get(step).map(told) })),
+      edges,
+    };
+    drawNeighbourhood(byId("graph"), view, walk);
   };
 
   const names = new Map([
@@ -305,7 +248,7 @@
     if (timeline !== null) drawTimeline();
     if (current !== null) drawGraph(neighbourhood(current));
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  redrawOn(drawAll);
   // What stands on the page already is shown first.
   requestAnimationFrame(() => setTimeout(() => {
     drawAll();
