@@ -24,7 +24,7 @@ async def test_the_command_that_it_prints_uploads_to_it_and_it_tells_of_the_sync
     (tmp_path / "source.py").write_text(SOURCE)
     with started([COMMAND, "dev", "--port", "0"]) as process:
         assert process.stderr is not None
-        said = [process.stderr.readline().decode().strip() for _ in range(6)]
+        said = [process.stderr.readline().decode().strip() for _ in range(7)]
         key = next(line for line in said if line.startswith("export SECODA_API_KEY="))
         run = next(line for line in said if line.startswith("secoda-async run")).split()
         run[2] = "source.py:Tables"

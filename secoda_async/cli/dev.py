@@ -6,6 +6,8 @@ import errno
 import os
 import shlex
 import signal
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
@@ -24,6 +26,7 @@ from secoda_async.wording import counted
 
 if TYPE_CHECKING:
     from secoda_async.testing.catalog import Sync
+    from secoda_async.testing.workspace import FakeWorkspace
 
 _KEY: Final = "dev-key"  # of a workspace that only this machine reaches
 
@@ -43,7 +46,8 @@ def dev(
 ) -> None:
     """Serve a workspace that behaves as Secoda's documentation says, on 127.0.0.1, until Ctrl-C.
 
-    It holds what is uploaded to it in memory. Its API key is that of SECODA_API_KEY, else dev-key.
+    It holds what is uploaded to it in memory, and shows it as pages in a browser. Its API key is that of
+    SECODA_API_KEY, else dev-key.
     """
     try:
         anyio.run(_serve, port, integration_id, not no_staling, as_json)
@@ -53,48 +57,67 @@ def dev(
 
 
 async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -> None:
-    # It imports a web server, which no other command needs.
+    # They import a web server, which no other command needs.
+    from secoda_async.dev.pages import PREFIX, WorkspacePages  # noqa: PLC0415
     from secoda_async.testing.workspace import FakeWorkspace  # noqa: PLC0415
 
     own_key = os.environ.get(API_KEY_VARIABLE)
     console = Terminal(stderr=True, highlight=False)
+    pages: WorkspacePages | None = None
 
-    def tell(_: str, sync: Sync) -> None:
+    def tell(id_: str, sync: Sync) -> None:
         said = (
             f"{sync.at:%H:%M:%S} sync: {counted(sync.resource_lines, 'resource')}, {sync.lineage_lines:,} lineage; "
             f"{len(sync.added):,} added, {len(sync.changed):,} changed, {len(sync.removed):,} removed"
         )
         console.print(Text(said), soft_wrap=True)
+        if pages is not None:
+            group.start_soon(pages.prepare, id_)
+
+    def commands() -> list[str]:
+        options = shlex.join(["--upload", "--base-url", workspace.url, "--integration-id", integration_id])
+        key = [] if own_key else [f"export {API_KEY_VARIABLE}={_KEY}"]
+        return [*key, f"secoda-async run MODULE_OR_FILE:CLASS {options}"]
 
     workspace = FakeWorkspace(api_key=own_key or _KEY, staling=staling, port=port, on_sync=tell)
+    workspace.create_integration("dev", integration_id=integration_id)
+    no_page = ""
+    try:
+        pages = await anyio.to_thread.run_sync(partial(WorkspacePages, workspace.catalogs, commands=commands))
+        workspace.mount(PREFIX, pages.app())
+    except ConfigurationError as exc:
+        no_page = str(exc)
     # Before it says that it serves: whoever has read that may stop this process at once.
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        await _begin(workspace, port)
         try:
-            await workspace.__aenter__()
-        except OSError as exc:
-            if exc.errno != errno.EADDRINUSE:
-                raise
-            raise ConfigurationError(f"port {port} is in use; give another one with --port, or 0") from None
-        try:
-            workspace.create_integration("dev", integration_id=integration_id)
-            if as_json:
-                print_document(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
-            else:
-                _introduce(workspace.url, integration_id, has_key=own_key is not None, console=console)
-            async for _ in signals:
-                return
+            async with anyio.create_task_group() as group:
+                if as_json:
+                    print_document(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
+                else:
+                    _introduce(workspace.url, commands(), no_page=no_page, console=console)
+                async for _ in signals:
+                    group.cancel_scope.cancel()
         finally:
             await workspace.aclose()
 
 
-def _introduce(url: str, integration_id: str, *, has_key: bool, console: Console) -> None:
-    options = shlex.join(["--upload", "--base-url", url, "--integration-id", integration_id])
+async def _begin(workspace: FakeWorkspace, port: int) -> None:
+    try:
+        await workspace.__aenter__()
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        raise ConfigurationError(f"port {port} is in use; give another one with --port, or 0") from None
+
+
+def _introduce(url: str, commands: Sequence[str], *, no_page: str, console: Console) -> None:
     lines = [
         f"A workspace that behaves as Secoda's documentation says: {url}",
+        f"Without its page, since {no_page}" if no_page else "Open that address in a browser to see what it holds.",
         "Upload to it from another terminal; nothing leaves this machine. Ctrl-C ends it.",
         "",
-        *([] if has_key else [f"  export {API_KEY_VARIABLE}={_KEY}"]),
-        f"  secoda-async run MODULE_OR_FILE:CLASS {options}",
+        *(f"  {command}" for command in commands),
         "",
     ]
     for line in lines:

@@ -31,8 +31,13 @@ class LineageEnd(NamedTuple):
         """None: it is no identifier."""
         if not isinstance(identifier, dict):
             return None
+        kind = str(identifier.get("type"))
+        if kind == RESOURCE:
+            # Nearly all of them, of which there may be millions.
+            id_ = str(identifier.get("databuilder_id") or "")
+            return cls((RESOURCE, id_), id_, KINDS[RESOURCE]) if id_ else None
         given = tuple(str(value) for value in map(identifier.get, _FIELDS) if value)
-        return cls.at((str(identifier.get("type")), *given))
+        return cls.at((kind, *given))
 
     @classmethod
     def at(cls, key: Key) -> LineageEnd | None:

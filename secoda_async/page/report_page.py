@@ -23,7 +23,8 @@ def render_report(report: RunReport, records: PageRecords | None, *, why_no_reco
     """
     template = environment(_PACKAGE).get_template("report.html.j2")
     has_drawing = report.timeline is not None or records is not None
-    scripts = [*([plotly()] if has_drawing else []), part(_PACKAGE, "charts.js"), part(_PACKAGE, "report.js")]
+    own = [part(_PACKAGE, name) for name in ("charts.js", "tables.js", "report.js")]
+    scripts = [plotly(), *own] if has_drawing else own
     return template.render(
         report=report,
         records=records,

@@ -28,18 +28,22 @@ def require_page() -> None:
         raise ConfigurationError("a page needs jinja2 and plotly: pip install 'secoda-async[page]'")
 
 
-def environment(*packages: str) -> Environment:
-    """Renders the templates in the folders ``templates`` of these packages; what it shows is escaped.
+def environment(package: str) -> Environment:
+    """Renders a package's templates; what it shows is escaped. Blocks once, to read them.
 
     Raises ConfigurationError where the extra ``page`` is not installed.
     """
     require_page()
     # An extra, and only where a page is made.
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
 
-    loaders = [PackageLoader(package) for package in packages]
+    templates = {
+        file.name: file.read_text("utf-8")
+        for file in (files(package) / "templates").iterdir()
+        if file.name.endswith(".j2")
+    }
     made = Environment(
-        autoescape=True, loader=ChoiceLoader(loaders), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        autoescape=True, loader=DictLoader(templates), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     made.filters.update(show=show, name=show_name, number=_number, seconds=_seconds, share=_share)
     return made

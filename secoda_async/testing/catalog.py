@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,13 +43,31 @@ class Catalog:
         self._resources: dict[str, bytes] = {}
         self._lineage: dict[bytes, None] = {}
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many resources and lineages it holds."""
+        return len(self._resources), len(self._lineage)
+
+    def resource(self, id_: str) -> dict[str, Any] | None:
+        """One resource, where it is held."""
+        line = self._resources.get(id_)
+        return None if line is None else dict(orjson.loads(line))
+
     def resources(self) -> dict[str, dict[str, Any]]:
         """Every resource by its id."""
         return {id_: orjson.loads(line) for id_, line in self._resources.items()}
 
     def lineage(self) -> list[dict[str, Any]]:
         """Every lineage."""
-        return [orjson.loads(line) for line in self._lineage]
+        return [*self.iter_lineage()]
+
+    def iter_resources(self) -> Iterator[dict[str, Any]]:
+        """Every resource, one at a time, of the moment at which this was called."""
+        return map(orjson.loads, self._resources.values())
+
+    def iter_lineage(self) -> Iterator[dict[str, Any]]:
+        """Every lineage, likewise."""
+        return map(orjson.loads, self._lineage)
 
     def apply(
         self,

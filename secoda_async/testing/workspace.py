@@ -1,15 +1,6 @@
 """A Secoda workspace for tests and demonstrations: a real HTTP server that behaves as the platform is documented to.
 
-Documented, and held here: bearer authentication; paths with and without ``/api/v1``; creating and listing custom
-integrations; the two-file JSONL import; one request is one sync; automatic staling; empty values that do not overwrite;
-30 calls a minute on PUT, PATCH and POST, then 429; a redirect for a POST without its trailing slash; the resource
-catalog with its filter, its pages and its cap of 10,000.
-
-Not documented, so guesses: the body of an error and of a 200 to an import; status 201 to a create; an import that is
-applied before it is answered (the platform answers first); 400 for every breach of the models and for a missing file;
-that the last of two records with one id counts; that refused calls do not use up the allowance; ``page`` and
-``page_size``; a filter that is one flat object, whose ``parent_id`` is the parent's ``databuilder_id``; the keys of a
-catalog entry beyond those of the record; a catalog ``count`` over the cap; ``GET /healthcheck`` without a key.
+What it keeps to is said by ``DOCUMENTED``, and what it had to guess by ``GUESSED``.
 """
 
 from __future__ import annotations
@@ -18,8 +9,9 @@ import hmac
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import orjson
@@ -37,6 +29,31 @@ _MAX_PAGE: Final = 1000
 _PREFIXES: Final = ("", "/api", "/api/v1")
 _FILTERS: Final = {"integration_id": "integration", "type": "entity_type", "parent_id": "parent_databuilder_id"}
 _WRITING: Final = frozenset({hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_POST})
+
+DOCUMENTED: Final = (
+    "bearer authentication",
+    "paths with and without /api/v1",
+    "creating and listing custom integrations",
+    "the two-file JSONL import: one request is one sync",
+    "automatic staling: what a sync leaves out is removed, unless the workspace has it disabled",
+    "empty values do not overwrite what is held",
+    "30 calls a minute on PUT, PATCH and POST, then 429",
+    "a redirect for a POST without its trailing slash",
+    "the resource catalog with its filter, its pages and its cap of 10,000",
+)
+GUESSED: Final = (
+    "the body of an error, and of a 200 to an import",
+    "status 201 to a create",
+    "an import is applied before it is answered (the platform answers first)",
+    "400 for every breach of the models and for a missing file",
+    "the last of two records with one id counts",
+    "refused calls do not use up the allowance",
+    "the names page and page_size",
+    "the catalog's filter is one flat object, whose parent_id is the parent's databuilder_id",
+    "the keys of a catalog entry beyond those of the record, and a count over the cap",
+    "GET /healthcheck without a key",
+)
+_HOSTS: Final = frozenset({"127.0.0.1", "localhost"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -113,6 +130,9 @@ class FakeWorkspace:
         self._on_sync = on_sync
         self._calls: deque[float] = deque(maxlen=CALLS_PER_MINUTE)
         self._catalogs: dict[str, Catalog] = {}
+        self.catalogs: Mapping[str, Catalog] = MappingProxyType(self._catalogs)
+        """What it holds of each integration, by its id."""
+        self._mounted: tuple[str, web.Application] | None = None
         self._closing = AsyncExitStack()
         self.url = ""
         """Base URL, without ``/api``; known once the workspace is entered."""
@@ -135,6 +155,10 @@ class FakeWorkspace:
                     *_with_and_without_slash(web.get, f"{prefix}/resource/catalog", self._catalog),
                 ]
             )
+        if self._mounted is not None:
+            prefix, mounted = self._mounted
+            app.add_subapp(prefix, mounted)
+            app.router.add_get("/", _to(f"{prefix}/"))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(runner.cleanup)
@@ -150,6 +174,13 @@ class FakeWorkspace:
     async def aclose(self) -> None:
         """Stop serving; what the workspace holds can still be asked. Calling it again does nothing."""
         await self._closing.aclose()
+
+    def mount(self, prefix: str, app: web.Application) -> None:
+        """Serve an application beside the API, without its key: ``mount("/ui", app)``, before it is entered.
+
+        ``/`` leads there.
+        """
+        self._mounted = prefix, app
 
     def create_integration(self, name: str, *, integration_id: str | None = None) -> str:
         """A new custom integration's id; the given one, where it shall be known beforehand."""
@@ -175,6 +206,9 @@ class FakeWorkspace:
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What holds for every path: a key, the allowance, the cap, and errors as JSON."""
         try:
+            _check_host(request)
+            if self._mounted is not None and (request.path == "/" or request.path.startswith(f"{self._mounted[0]}/")):
+                return await handler(request)
             if not request.path.rstrip("/").endswith("/healthcheck"):
                 self._check_key(request)
                 self._check_allowance(request)
@@ -280,6 +314,16 @@ class FakeWorkspace:
                 yield {**record, "integration": integration_id, "archived": False, "stale": False}
 
 
+def _check_host(request: web.Request) -> None:
+    """A page of another site that has its name resolved to this machine would otherwise read what is held here."""
+    try:
+        host = URL(f"http://{request.headers.get(hdrs.HOST, '')}").host
+    except ValueError:
+        host = None
+    if host not in _HOSTS:
+        raise _Refusal(421, "This workspace answers to 127.0.0.1 and localhost only.")
+
+
 def _with_and_without_slash(verb: Callable[..., web.RouteDef], path: str, handler: Handler) -> list[web.RouteDef]:
     return [verb(path, handler), verb(f"{path}/", handler)]
 
@@ -287,6 +331,13 @@ def _with_and_without_slash(verb: Callable[..., web.RouteDef], path: str, handle
 async def _to_trailing_slash(request: web.Request) -> web.StreamResponse:
     """A client that follows this as a GET loses its body: the reason why an upload never follows a redirect."""
     raise web.HTTPMovedPermanently(f"{request.path}/")
+
+
+def _to(path: str) -> Handler:
+    async def redirect(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(path)
+
+    return redirect
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -44,7 +44,10 @@ const charts = (() => {
     const letters = Math.max(4, Math.floor(place.clientWidth / (steps.length * 7.5)));
     const isStart = ({ x }) => x === 0;
     draw(place, [
-      { x: ends(0), y: ends(1), mode: "lines", type: "scatter", line: { color: colour("quiet"), width: 1 }, hoverinfo: "skip" },
+      {
+        x: ends(0), y: ends(1), mode: "lines", type: "scatter", hoverinfo: "skip", opacity: 0.5, // names stand over it
+        line: { color: colour("quiet"), width: 1 },
+      },
       {
         x: drawn.map(({ x }) => x), y: drawn.map(({ y }) => y), customdata: drawn.map((node) => node.of),
         text: drawn.map(({ name }) => asText(clip(name, letters))),

@@ -9,38 +9,6 @@
     return made;
   };
 
-  // What is wider than the window can be scrolled without a mouse too.
-  const letScroll = () => {
-    for (const place of document.querySelectorAll(".table")) {
-      if (place.scrollWidth <= place.clientWidth) continue;
-      place.tabIndex = 0;
-      place.setAttribute("role", "region");
-      place.setAttribute("aria-label", place.querySelector("caption").textContent);
-    }
-  };
-
-  // Tables whose headings sort.
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const headings = [...table.tHead.rows[0].cells];
-    headings.forEach((heading, place) => {
-      const button = element("button", heading.textContent);
-      button.type = "button";
-      heading.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const isNumber = heading.classList.contains("number");
-        const was = heading.getAttribute("aria-sort");
-        const now = was === (isNumber ? "descending" : "ascending") ? (isNumber ? "ascending" : "descending")
-          : (isNumber ? "descending" : "ascending");
-        headings.forEach((one) => one.removeAttribute("aria-sort"));
-        heading.setAttribute("aria-sort", now);
-        const key = (row) => (isNumber ? Number(row.cells[place].dataset.value) : row.cells[place].textContent);
-        const compare = (one, other) => (isNumber ? key(one) - key(other) : key(one).localeCompare(key(other)));
-        const sign = now === "ascending" ? 1 : -1;
-        table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => sign * compare(a, b)));
-      });
-    });
-  }
-
   // The timeline.
   const timeline = JSON.parse(byId("timeline-data").textContent);
   const drawTimeline = () => {
@@ -141,21 +109,17 @@
 
   // Columns by steps: -2 and -1 before the node, 1 and 2 after it. A node stands where it is nearest.
   const neighbourhood = (start) => {
-    const step = new Map([[start, 0]]);
+    const seen = new Set([start]);
     const columns = new Map([[0, [start]]]);
+    const all = (nodes, next) => nodes.flatMap((node) => [...next(node)]);
+    let before = [start];
+    let after = [start];
     for (const distance of [1, 2]) {
-      for (const sign of [-1, 1]) {
-        const before = columns.get(sign * (distance - 1)) || [];
-        const next = [];
-        for (const node of before) {
-          for (const other of sign < 0 ? records.up(node) : records.down(node)) {
-            if (!step.has(other)) {
-              step.set(other, sign * distance);
-              next.push(other);
-            }
-          }
-        }
-        columns.set(sign * distance, next);
+      // Also from what stands on the other side already, where data goes round in a ring.
+      before = all(before, records.up);
+      after = all(after, records.down);
+      for (const [step, nodes] of [[-distance, before], [distance, after]]) {
+        columns.set(step, nodes.filter((node) => !seen.has(node) && seen.add(node)));
       }
     }
     // Each column has an equal part of the room, and what one leaves free the others have, the nearest first.
@@ -252,7 +216,6 @@
   // What stands on the page already is shown first.
   requestAnimationFrame(() => setTimeout(() => {
     drawAll();
-    letScroll();
     follow();
     document.documentElement.dataset.ready = "yes";
   }));

@@ -1,0 +1,89 @@
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+
+  // The tree: what stands under a resource is asked for when it is opened.
+  const items = async (address) => {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    return [...new DOMParser().parseFromString(await answer.text(), "text/html").querySelectorAll("body > ul > li")];
+  };
+  const tell = (text) => {
+    byId("news").textContent = text;
+  };
+  const open = async (button) => {
+    button.setAttribute("aria-busy", "true");
+    try {
+      const list = document.createElement("ul");
+      list.append(...(await items(button.dataset.inside)));
+      button.closest("li").append(list);
+      button.setAttribute("aria-expanded", "true");
+    } catch {
+      tell("The workspace does not answer. It holds its content only while its command runs.");
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  };
+  const toggle = (button) => {
+    const list = button.closest("li").querySelector(":scope > ul");
+    if (button.hasAttribute("aria-busy")) return;
+    if (list === null) {
+      open(button);
+      return;
+    }
+    list.hidden = !list.hidden;
+    button.setAttribute("aria-expanded", String(!list.hidden));
+  };
+  const more = async (link) => {
+    const item = link.closest("li");
+    try {
+      const found = await items(link.dataset.rest);
+      item.replaceWith(...found);
+      found[0]?.querySelector("button, a").focus();
+    } catch {
+      tell("The workspace does not answer. It holds its content only while its command runs.");
+    }
+  };
+  addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-inside]");
+    if (button !== null) toggle(button);
+    const link = event.target.closest("a[data-rest]");
+    if (link !== null && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      more(link);
+    }
+  });
+
+  // What arrives while the page is open: said, and shown when the reader asks for it.
+  const EVERY = 2000; // milliseconds
+  const news = byId("news");
+  const look = async () => {
+    if (document.visibilityState === "visible") {
+      try {
+        const { syncs } = await (await fetch(news.dataset.count)).json();
+        if (syncs > Number(news.dataset.syncs)) {
+          const link = document.createElement("a");
+          link.href = location.href;
+          link.textContent = "Show what it holds now";
+          const count = syncs - Number(news.dataset.syncs);
+          news.replaceChildren(count === 1 ? "A sync has arrived. " : `${count} syncs have arrived. `, link);
+          return;
+        }
+      } catch {
+        tell("The workspace does not answer any more. It held its content only while its command ran.");
+        return;
+      }
+    }
+    setTimeout(look, EVERY);
+  };
+  if (news !== null) setTimeout(look, EVERY);
+
+  const drawing = byId("drawing-data");
+  if (drawing !== null) {
+    const view = JSON.parse(drawing.textContent);
+    const drawAll = () => charts.drawNeighbourhood(byId("graph"), view, (address) => location.assign(address));
+    drawAll();
+    charts.redrawOn(drawAll);
+  }
+  document.documentElement.dataset.ready = "yes";
+})();

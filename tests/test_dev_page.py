@@ -1,0 +1,486 @@
+"""``dev``: what the local workspace holds and what each sync did to it, as a browser and its reader find it."""
+
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import given
+from hypothesis import strategies as st
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from secoda_async import DeclaredLineage, ExternalTable, InternalResource, Resource, SecodaIntegration, SecodaSink
+from secoda_async.dev.holdings import Holdings, Node
+from secoda_async.dev.neighbourhood import neighbourhood
+from secoda_async.dev.pages import PREFIX, WorkspacePages
+from secoda_async.testing import FakeWorkspace
+from tests.browser import browser, hindrances, looks, needs_chromium
+from tests.integrations import edge, integration, table
+
+HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\x1b[31m"
+SHOWN = HOSTILE.replace("\x1b", "\\x1b")
+DEV = f"{PREFIX}/dev/"
+Records = list[Resource | DeclaredLineage]
+
+
+class Served:
+    """A workspace with its pages, on a thread of its own, as a browser needs it that blocks the thread of a test."""
+
+    def __init__(self, portal: BlockingPortal, folder: Path) -> None:
+        self._portal = portal
+        self._folder = folder
+        self.workspace = FakeWorkspace(api_key="key")
+        self.workspace.create_integration("dev", integration_id="dev")
+
+    async def enter(self) -> None:
+        commands = ["secoda-async run <this> & that"]
+        pages = await to_thread.run_sync(partial(WorkspacePages, self.workspace.catalogs, commands=lambda: commands))
+        self.workspace.mount(PREFIX, pages.app())
+        await self.workspace.__aenter__()
+
+    async def upload(self, records: Records) -> None:
+        """Make these one sync."""
+
+        async def extract(made: SecodaIntegration) -> None:
+            for record in records:
+                if isinstance(record, Resource):
+                    await made.declare_resource(record)
+                else:
+                    await made.declare_lineage(record)
+
+        made = integration(extract, state_dir=self._folder, allow_stale=["table"], allow_empty=True)
+        await made.run(SecodaSink(api_key="key", integration_id="dev", base_url=self.workspace.url))
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str, Any]:
+        """What a client is answered."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(self.workspace.url + path, headers=headers, allow_redirects=False) as answer,
+        ):
+            return answer.status, await answer.text(), answer.headers
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Served]:
+    with start_blocking_portal() as portal:
+        served = Served(portal, folder)
+        portal.call(served.enter)
+        try:
+            yield served
+        finally:
+            portal.call(served.workspace.aclose)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+def many(count: int) -> Records:
+    """A database, a schema and so many tables: each feeds the next, the first feeds all; the fourth is hostile."""
+    if not count:
+        return []
+    records: Records = [
+        Resource(entity_type="database", databuilder_id="db", title="warehouse"),
+        Resource(entity_type="schema", databuilder_id="s", title="sales", parent_databuilder_id="db"),
+    ]
+    for number in range(count):
+        title = {3: HOSTILE, 4: "x" * 10_000}.get(number, f"Table No. {number:06}")
+        told = {"title": title, "parent_databuilder_id": "s"}
+        records.append(table(number).model_copy(update=told))
+        if number:
+            records += [edge(number - 1, number), edge(0, number)]
+    return records
+
+
+def column(name: str, place: int, **more: Any) -> Resource:
+    told = {"entity_type": "column", "databuilder_id": f"0.{name}", "parent_databuilder_id": "0", "sort_order": place}
+    return Resource(**{**told, "title": name, **more})
+
+
+def opened(driver: Chrome, served: Served, path: str) -> WebDriverWait[Chrome]:
+    driver.get("about:blank")
+    driver.get_log("browser")  # of an earlier test's page, whose workspace has ended
+    driver.get(served.workspace.url + path)
+    return settled(driver)
+
+
+def settled(driver: Chrome) -> WebDriverWait[Chrome]:
+    wait = WebDriverWait(driver, 60)
+    wait.until(lambda each: each.execute_script("return document.documentElement.dataset.ready"))
+    return wait
+
+
+def followed(driver: Chrome, link: Any) -> WebDriverWait[Chrome]:
+    """Follow a link, and wait for its page."""
+    driver.execute_script("document.documentElement.dataset.left = 'no'")
+    link.send_keys(Keys.ENTER)
+    wait = WebDriverWait(driver, 60)
+    wait.until(
+        lambda each: each.execute_script(
+            "const told = document.documentElement.dataset; return told.ready && told.left === undefined"
+        )
+    )
+    return wait
+
+
+def texts(driver: Chrome, selector: str) -> list[str]:
+    return [one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def link(driver: Chrome, text: str) -> Any:
+    return driver.find_element(By.LINK_TEXT, text)
+
+
+def at(text: str) -> str:
+    return f"{DEV}resource?id={quote(text, safe='')}"
+
+
+@needs_chromium
+@pytest.mark.parametrize("count", [0, 10])
+async def test_the_page_opens_without_an_error_and_tells_the_counts(served: Served, window: Chrome, count: int) -> None:
+    await served.upload(many(count))
+    opened(window, served, "/")
+    assert window.current_url == served.workspace.url + DEV
+    facts = dict(zip(texts(window, ".facts dt"), texts(window, ".facts dd"), strict=True))
+    assert facts == {
+        "Resources": f"{count + 2 if count else 0}",
+        "Lineage": f"{max(0, count - 1) * 2 - (1 if count else 0)}",
+        "Syncs": "1",
+    }
+    loaded = window.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert all(name.startswith((served.workspace.url, "data:")) for name in loaded)
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_before_the_first_sync_the_page_says_how_to_upload(served: Served, window: Chrome) -> None:
+    opened(window, served, "/")
+    assert "Nothing has been uploaded yet" in texts(window, "h2")
+    assert texts(window, "pre") == ["secoda-async run <this> & that"]
+    assert "documented behaviour" in window.find_element(By.TAG_NAME, "header").text
+    followed(window, link(window, "What is documented"))
+    assert "automatic staling" in window.find_element(By.TAG_NAME, "main").text
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_a_hundred_thousand_resources_are_searched_and_walked(served: Served, window: Chrome) -> None:
+    await served.upload(many(100_000))
+    wait = opened(window, served, DEV)
+    paints = "return performance.getEntriesByType('paint').map((one) => one.startTime)"
+    assert min(wait.until(lambda each: each.execute_script(paints))) < 2000
+    window.find_element(By.ID, "query").send_keys("no. 004242", Keys.ENTER)
+    wait.until(lambda each: texts(each, "#found") == ["1 with “no. 004242” in title or id."])
+    followed(window, window.find_element(By.CSS_SELECTOR, "#results a"))
+    assert texts(window, "h1") == ["Table No. 004242"]
+    assert texts(window, "#walked") == ["Comes from 2, goes to 1; 5 within two steps."]
+    assert window.find_elements(By.CSS_SELECTOR, "#graph text")
+    followed(window, window.find_element(By.CSS_SELECTOR, "[aria-labelledby='step-1'] a"))
+    assert texts(window, "h1") == ["Table No. 000000"]
+    assert texts(window, "#walked") == [
+        "Comes from 0, goes to 99,999; 99,999 within two steps, of which 499 are shown."
+    ]
+    assert len(window.find_elements(By.CSS_SELECTOR, "#steps a")) == 499
+    assert "… and 99,500 more" in window.find_element(By.ID, "steps").text
+    window.back()
+    wait.until(lambda each: texts(each, "h1") == ["Table No. 004242"])
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_the_tree_opens_by_keyboard_and_goes_on_where_a_list_is_long(served: Served, window: Chrome) -> None:
+    await served.upload(many(500))
+    wait = opened(window, served, DEV)
+
+    def toggle(name: str) -> Any:
+        return window.find_element(By.CSS_SELECTOR, f"[aria-label='What is inside {name}']")
+
+    for name, inside in (("warehouse", "sales"), ("sales", "Table No. 000000")):
+        toggle(name).send_keys(Keys.ENTER)
+        wait.until(lambda each, inside=inside: each.find_elements(By.LINK_TEXT, inside))
+        assert toggle(name).get_attribute("aria-expanded") == "true"
+    for shown in (200, 400, 500):
+        items = window.find_elements(By.CSS_SELECTOR, ".tree ul ul a:not(.rest)")
+        assert len(items) == shown
+        if shown < 500:
+            assert texts(window, ".rest") == [f"{500 - shown} more"]
+            window.find_element(By.CSS_SELECTOR, ".rest").send_keys(Keys.ENTER)
+            wait.until(lambda each, items=items: len(texts(each, ".tree ul ul a:not(.rest)")) > len(items))
+            assert window.switch_to.active_element.text == texts(window, ".tree ul ul a")[shown]
+    toggle("warehouse").send_keys(Keys.ENTER)
+    assert toggle("warehouse").get_attribute("aria-expanded") == "false"
+    assert not link(window, "warehouse").find_elements(By.XPATH, "following::a[text()='sales']")[0].is_displayed()
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_a_resource_shows_its_fields_what_it_holds_and_where_it_stands(served: Served, window: Chrome) -> None:
+    more = {"description": "Of *all* regions.\nOne row an order.", "owners": ["ada@x.example", "bob@x.example"]}
+    inside = [column("b", 2), column("a", 10), column("c", 1, is_pk=True)]
+    database, schema, first = many(1)
+    await served.upload([database, schema, first.model_copy(update=more), *inside])
+    opened(window, served, at("0"))
+    assert texts(window, ".crumbs a") == ["dev", "warehouse", "sales"]
+    fields = dict(zip(texts(window, ".fields tbody th"), texts(window, ".fields tbody td"), strict=True))
+    assert fields["description"] == more["description"]
+    assert fields["owners"] == "ada@x.example\nbob@x.example"
+    assert "definition" not in fields
+    assert texts(window, ".tree a") == ["c", "b", "a"]
+    followed(window, link(window, "s"))
+    assert texts(window, "h1") == ["sales"]
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_a_hostile_title_is_shown_as_text(served: Served, window: Chrome) -> None:
+    await served.upload(many(10))
+    looks(window, "light", 390)
+    for path in (at("3"), at("4"), at("2"), f"{DEV}search?q=No", at("s"), DEV):
+        wait = opened(window, served, path)
+        assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert window.find_elements(By.CSS_SELECTOR, "img, [onerror]") == []
+        assert "pwned" not in window.title.replace(SHOWN, "")
+    for name in ("warehouse", "sales"):
+        window.find_element(By.CSS_SELECTOR, f"[aria-label='What is inside {name}']").click()
+        wait.until(lambda each: not each.find_elements(By.CSS_SELECTOR, "[aria-busy]"))
+    assert SHOWN in texts(window, ".tree a")
+    assert window.find_elements(By.CSS_SELECTOR, "img, [onerror]") == []
+    opened(window, served, at("3"))
+    assert texts(window, "h1") == [SHOWN]
+    assert window.find_elements(By.CSS_SELECTOR, "#graph text")
+    opened(window, served, at("4"))
+    assert len(texts(window, "h1")[0]) == 200
+    assert "x" * 10_000 in texts(window, ".value")
+    assert window.get_log("browser") == []
+    looks(window, "light", 1200)
+
+
+@needs_chromium
+async def test_the_history_tells_what_each_sync_added_changed_and_staled(served: Served, window: Chrome) -> None:
+    await served.upload(many(3))
+    database, schema, first, *_ = many(1)
+    await served.upload([database, schema, first.model_copy(update={"title": "renamed"}), table(7)])
+    opened(window, served, f"{DEV}syncs")
+    rows = [row.split() for row in texts(window, "tbody tr")]
+    assert [[row[1], *row[-7:]] for row in rows] == [
+        ["2", "1", "1", "2", "4", "0", "0", "3"],
+        ["1", "5", "0", "0", "5", "3", "3", "0"],
+    ]
+    followed(window, link(window, "Sync 2"))
+    assert texts(window, "#staled + ul a") == ["1", "2"]
+    assert texts(window, "#added + ul a") == ["7"]
+    followed(window, link(window, "2"))
+    assert texts(window, ".error") == ["The workspace holds it no more, since a sync left it out."]
+    history = texts(window, "#history + ul li")
+    assert [told.partition(",")[0] for told in history] == ["staled by sync 2", "added by sync 1"]
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+async def test_a_sync_that_arrives_meanwhile_is_said_and_shown_when_asked_for(served: Served, window: Chrome) -> None:
+    await served.upload(many(1))
+    wait = opened(window, served, DEV)
+    await served.upload(many(2))
+    wait.until(lambda each: texts(each, "#news") == ["A sync has arrived. Show what it holds now"])
+    assert texts(window, ".facts dd") == ["3", "0", "1"]
+    followed(window, link(window, "Show what it holds now"))
+    assert texts(window, ".facts dd") == ["4", "1", "2"]
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
+async def test_every_page_can_be_read_by_keyboard_screen_reader_and_phone(
+    served: Served, window: Chrome, scheme: str, width: int
+) -> None:
+    await served.upload([*many(30), column("a", 1), column("b", 2)])
+    await served.upload(many(10))
+    looks(window, scheme, width)
+    paths = [DEV, at("0"), at("29"), f"{DEV}search?q=No", f"{DEV}search", f"{DEV}syncs", f"{DEV}syncs/2"]
+    for path in [*paths, f"{PREFIX}/about", f"{PREFIX}/none/"]:
+        opened(window, served, path)
+        assert (path, hindrances(window)) == (path, [])
+        assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth"), path
+        body = window.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (body == "rgb(255, 255, 255)") is (scheme == "light")
+    window.get_log("browser")  # of the page that is not there
+    looks(window, "light", 1200)
+
+
+async def test_no_markup_of_a_record_reaches_a_page(served: Served) -> None:
+    texts_ = {"title": HOSTILE, "description": HOSTILE, "definition": HOSTILE, "native_type": HOSTILE}
+    hostile = Resource(entity_type=HOSTILE, databuilder_id=HOSTILE, owners=[HOSTILE], **texts_)
+    inside = Resource(entity_type=HOSTILE, databuilder_id="in", parent_databuilder_id=HOSTILE, title=HOSTILE)
+    external = ExternalTable(cluster=HOSTILE, database=HOSTILE, schema=HOSTILE, table=HOSTILE)
+    own = InternalResource(databuilder_id=HOSTILE)
+    records: Records = [
+        hostile,
+        inside,
+        DeclaredLineage(from_identifier=external, to_identifier=own),
+        DeclaredLineage(from_identifier=own, to_identifier=InternalResource(databuilder_id=HOSTILE + "2")),
+    ]
+    await served.upload(records)
+    named = "&".join(["kind=external_table", *(f"name={quote(HOSTILE, safe='')}" for _ in range(4))])
+    paths = [
+        DEV,
+        at(HOSTILE),
+        at(HOSTILE + "2"),
+        f"{DEV}end?{named}",
+        f"{DEV}inside",
+        f"{DEV}inside?id={quote(HOSTILE, safe='')}",
+        f"{DEV}search?q={quote(HOSTILE, safe='')}",
+        f"{DEV}search?type={quote(HOSTILE, safe='')}",
+        f"{DEV}syncs/1",
+    ]
+    for path in paths:
+        status, text, _ = await served.get(path)
+        assert (path, status) == (path, 200)
+        shown = re.sub(r'<script type="application/json" id="drawing-data">.*?</script>', "", text)
+        assert "document.title=&#39;" in shown, path
+        assert "<img" not in text, path
+        assert text.count("<script") == text.count("<script defer") + (text != shown), path
+        assert "\x1b" not in html.unescape(text), path
+
+
+async def test_no_other_site_reads_a_page_or_shows_it_in_a_frame(served: Served) -> None:
+    for path in ("/", DEV, f"{PREFIX}/about", "/resource/catalog", "/healthcheck"):
+        for host in ("evil.example", "127.0.0.1.evil.example:80", "evil.example:1/127.0.0.1", "127.0.0.2", "[", "a b"):
+            status, text, _ = await served.get(path, Host=host)
+            assert (path, host, status) == (path, host, status if status == 400 else 421)
+            assert "dev" not in text
+        status, _, _ = await served.get(path, Host="localhost:1234", Authorization="Bearer key")
+        assert status in (200, 302)
+    for path in (DEV, "/ui/none/", f"{DEV}count"):
+        _, _, headers = await served.get(path)
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "frame-ancestors 'none'" in policy
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/ui/none/", 404, "no such integration"),
+        ("/ui/none/count", 404, "no such integration"),
+        (f"{DEV}resource", 400, "lacks id="),
+        (f"{DEV}resource?id=none", 404, "never held a resource none"),
+        (f"{DEV}resource?id={quote('a' + chr(10) + 'b')}", 404, "never held"),
+        (f"{DEV}end?kind=tables_from_query", 404, "No lineage"),
+        (f"{DEV}end?kind=other&name=1", 404, "No lineage"),
+        (f"{DEV}end?kind=internal_resource&name=0", 404, "No lineage"),
+        (f"{DEV}inside?id=none", 404, "no such resource"),
+        (f"{DEV}syncs/0", 404, "no such sync"),
+        (f"{DEV}syncs/2", 404, "no such sync"),
+        (f"{DEV}syncs/x", 404, "no such sync"),
+        (f"{DEV}syncs/{'9' * 5000}", 404, "no such sync"),
+        (f"{DEV}search?q=a&page=0", 400, "whole number"),
+        (f"{DEV}search?q=a&page={'9' * 9}", 400, "whole number"),
+        (f"{DEV}search?q=a&page=99999999", 200, "0 with"),
+        (f"{DEV}search?q=a&page=-1", 400, "whole number"),
+        (f"{PREFIX}/assets/none", 404, "no such file"),
+        (f"{PREFIX}/nothing/here/at/all", 404, "Not Found"),
+    ],
+)
+async def test_an_address_that_leads_nowhere_is_a_page_that_says_so(
+    served: Served, path: str, status: int, said: str
+) -> None:
+    await served.upload([table(0)])
+    found, text, headers = await served.get(path)
+    assert (found, said in text) == (status, True)
+    assert headers["Content-Type"].startswith("text/html")
+
+
+async def test_ends_of_lineage_that_are_no_resources_have_a_page(served: Served) -> None:
+    external = ExternalTable(database="lake", schema="in", table="a&b")
+    await served.upload([table(0), DeclaredLineage(from_identifier=external, to_identifier=edge(0, 1).from_identifier)])
+    _, text, _ = await served.get(at("0"))
+    [address] = re.findall(r'href="([^"]+)"><span class="name">lake.in.a&amp;b', text)
+    status, text, _ = await served.get(html.unescape(address))
+    assert status == 200
+    assert "<p>It is no resource of this integration: a lineage names it.</p>" in text
+
+
+async def test_several_integrations_are_listed(served: Served) -> None:
+    served.workspace.create_integration("a & b", integration_id="o? th&er")
+    _, text, _ = await served.get(f"{PREFIX}/")
+    addresses = re.findall(r'<th scope="row"><a href="([^"]+)">', text)
+    assert len(addresses) == 2
+    for address in addresses:
+        status, _, _ = await served.get(html.unescape(address))
+        assert status == 200
+
+
+async def test_long_lists_of_a_sync_have_pages_that_hold_each_id_once(served: Served) -> None:
+    await served.upload([table(number) for number in range(450)])
+    path, found = f"{DEV}syncs/1?only=added", []
+    while path:
+        _, text, _ = await served.get(path)
+        found += re.findall(r'resource\?id=(\d+)"', text)
+        path = html.unescape("".join(re.findall(r'rel="next" href="([^"]+)"', text)))
+    assert sorted(found, key=int) == [str(number) for number in range(450)]
+
+
+def resource(id_: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"entity_type": "table", "databuilder_id": id_, "title": "", "parent_databuilder_id": parent, **more}
+
+
+def test_resources_that_stand_under_each_other_in_a_ring_are_in_the_tree() -> None:
+    ring = [resource("a", "b"), resource("b", "c"), resource("c", "a"), resource("d", "d"), resource("e", "none")]
+    held = Holdings([*ring, resource("f", "b")])
+    assert {node.id for node in held.roots} == {"a", "d", "e"}
+    assert {node.id for root in held.roots for node in reached(root, "inside")} == set("abcdef")
+
+
+NAMES = st.sampled_from("abcdefgh")
+
+
+@given(st.lists(st.tuples(NAMES, NAMES), max_size=30), NAMES, st.integers(min_value=1, max_value=12))
+def test_a_neighbourhood_counts_what_is_two_steps_away_and_shows_each_once(
+    edges: list[tuple[str, str]], name: str, most: int
+) -> None:
+    def end(name: str) -> dict[str, str]:
+        return {"type": "internal_resource", "databuilder_id": name}
+
+    held = Holdings([resource(one) for one in "abcd"])
+    held.add_lineage({"from_identifier": end(start), "to_identifier": end(to)} for start, to in edges)
+    start = held.nodes.get(("internal_resource", name))
+    if start is None:
+        return
+    near = neighbourhood(start, most)
+    shown = [node for column in near.columns for node in column.nodes]
+    assert len(shown) == len({node.key for node in shown}) == min(most, sum(column.total for column in near.columns))
+    before, after = reached(start, "up", 2), reached(start, "down", 2)
+    assert sum(column.total for column in near.columns) == len(before | after)
+    steps = {node: column.step for column in near.columns for node in column.nodes}
+    assert all(node in (before if step < 0 else after) for node, step in steps.items())
+    expected = {(one, other) for one in shown for other in one.down if other in steps}
+    assert {(shown[one], shown[other]) for one, other in near.edges} == expected
+
+
+def reached(start: Node, way: str, steps: int = 100) -> set[Node]:
+    found = border = {start}
+    for _ in range(steps):
+        border = {other for node in border for other in getattr(node, way)} - found
+        found = found | border
+    return found
