@@ -143,7 +143,8 @@ def followed(driver: Chrome, link: Any) -> WebDriverWait[Chrome]:
 
 
 def texts(driver: Chrome, selector: str) -> list[str]:
-    return [one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)]
+    found = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText.trim())"
+    return list(driver.execute_script(found, selector))  # in one go, since there may be hundreds
 
 
 def link(driver: Chrome, text: str) -> Any:
@@ -194,7 +195,7 @@ async def test_a_hundred_thousand_resources_are_searched_and_walked(served: Serv
     assert texts(window, "h1") == ["Table No. 004242"]
     assert texts(window, "#walked") == ["Comes from 2, goes to 1; 5 within two steps."]
     assert window.find_elements(By.CSS_SELECTOR, "#graph text")
-    followed(window, window.find_element(By.CSS_SELECTOR, "[aria-labelledby='step-1'] a"))
+    followed(window, window.find_element(By.PARTIAL_LINK_TEXT, "Table No. 000000"))
     assert texts(window, "h1") == ["Table No. 000000"]
     assert texts(window, "#walked") == [
         "Comes from 0, goes to 99,999; 99,999 within two steps, of which 499 are shown."
@@ -214,12 +215,12 @@ async def test_the_tree_opens_by_keyboard_and_goes_on_where_a_list_is_long(serve
     def toggle(name: str) -> Any:
         return window.find_element(By.CSS_SELECTOR, f"[aria-label='What is inside {name}']")
 
-    for name, inside in (("warehouse", "sales"), ("sales", "Table No. 000000")):
-        toggle(name).send_keys(Keys.ENTER)
-        wait.until(lambda each, inside=inside: each.find_elements(By.LINK_TEXT, inside))
-        assert toggle(name).get_attribute("aria-expanded") == "true"
+    wait.until(lambda each: each.find_elements(By.LINK_TEXT, "sales"))  # under the only database there is
+    toggle("sales").send_keys(Keys.ENTER)
+    wait.until(lambda each: each.find_elements(By.LINK_TEXT, "Table No. 000000"))
+    assert toggle("sales").get_attribute("aria-expanded") == "true"
     for shown in (200, 400, 500):
-        items = window.find_elements(By.CSS_SELECTOR, ".tree ul ul a:not(.rest)")
+        items = texts(window, ".tree ul ul a:not(.rest)")
         assert len(items) == shown
         if shown < 500:
             assert texts(window, ".rest") == [f"{500 - shown} more"]
@@ -259,10 +260,8 @@ async def test_a_hostile_title_is_shown_as_text(served: Served, window: Chrome) 
         assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         assert window.find_elements(By.CSS_SELECTOR, "img, [onerror]") == []
         assert "pwned" not in window.title.replace(SHOWN, "")
-    for name in ("warehouse", "sales"):
-        window.find_element(By.CSS_SELECTOR, f"[aria-label='What is inside {name}']").click()
-        wait.until(lambda each: not each.find_elements(By.CSS_SELECTOR, "[aria-busy]"))
-    assert SHOWN in texts(window, ".tree a")
+    wait.until(lambda each: each.find_elements(By.CSS_SELECTOR, "[aria-label='What is inside sales']"))[0].click()
+    wait.until(lambda each: SHOWN in texts(each, ".tree a"))
     assert window.find_elements(By.CSS_SELECTOR, "img, [onerror]") == []
     opened(window, served, at("3"))
     assert texts(window, "h1") == [SHOWN]

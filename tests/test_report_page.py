@@ -22,7 +22,7 @@ from secoda_async.network.message import Request, Response
 from secoda_async.page.records import Bounds, PageRecords
 from secoda_async.page.report_page import render_report
 from secoda_async.report import RunReport
-from tests.browser import browser, needs_chromium
+from tests.browser import browser, hindrances, looks, needs_chromium
 from tests.command_line import command, one_message
 from tests.datasets import edge, external, internal, query, resource, write_dataset, write_lines
 from tests.integrations import MemorySink, integration, table
@@ -158,6 +158,24 @@ async def test_a_hostile_title_is_shown_as_text(tmp_path: Path, window: Chrome) 
     assert len(window.find_element(By.CSS_SELECTOR, "#results .name").text) == 200
     assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert window.get_log("browser") == []
+
+
+@needs_chromium
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
+async def test_a_page_can_be_read_by_keyboard_screen_reader_and_phone(
+    tmp_path: Path, window: Chrome, scheme: str, width: int
+) -> None:
+    path = await page(tmp_path, 30)
+    looks(window, scheme, width)
+    wait = opened(window, path)
+    search(window, wait, "No. 0", "1 found.")
+    window.find_element(By.CSS_SELECTOR, "#results button").send_keys(Keys.ENTER)
+    wait.until(lambda each: said(each, "node") == "Table No. 0")
+    assert hindrances(window) == []
+    assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    body = window.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (body == "rgb(255, 255, 255)") is (scheme == "light")
+    looks(window, "light", 1200)
 
 
 @needs_chromium

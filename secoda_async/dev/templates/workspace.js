@@ -54,6 +54,11 @@
     }
   });
 
+  // The one thing that everything else stands under is open.
+  const [first, ...others] = document.querySelectorAll(".tree > li");
+  const only = others.length ? null : first?.querySelector(":scope > .toggle");
+  if (only) open(only);
+
   // What arrives while the page is open: said, and shown when the reader asks for it.
   const EVERY = 2000; // milliseconds
   const news = byId("news");
