@@ -420,6 +420,13 @@ async def test_ends_of_lineage_that_are_no_resources_have_a_page(served: Served)
     assert "<p>It is no resource of this integration: a lineage names it.</p>" in text
 
 
+async def test_data_that_goes_round_in_a_ring_is_told_of_both_ways(served: Served) -> None:
+    await served.upload([table(0), table(1), table(2), edge(0, 1), edge(1, 0), edge(0, 2), edge(1, 1)])
+    _, text, _ = await served.get(at("1"))
+    assert "Comes from 1, goes to 1; 2 within two steps." in text
+    assert "1 that it comes from too" in text
+
+
 async def test_several_integrations_are_listed(served: Served) -> None:
     served.workspace.create_integration("a & b", integration_id="o? th&er")
     _, text, _ = await served.get(f"{PREFIX}/")
@@ -462,7 +469,7 @@ def test_a_neighbourhood_counts_what_is_two_steps_away_and_shows_each_once(
         return {"type": "internal_resource", "databuilder_id": name}
 
     held = Holdings([resource(one) for one in "abcd"])
-    held.add_lineage({"from_identifier": end(start), "to_identifier": end(to)} for start, to in edges)
+    held.add_lineage({"from_identifier": end(start), "to_identifier": end(to)} for start, to in {*edges})
     start = held.nodes.get(("internal_resource", name))
     if start is None:
         return
@@ -475,6 +482,7 @@ def test_a_neighbourhood_counts_what_is_two_steps_away_and_shows_each_once(
     assert all(node in (before if step < 0 else after) for node, step in steps.items())
     expected = {(one, other) for one in shown for other in one.down if other in steps}
     assert {(shown[one], shown[other]) for one, other in near.edges} == expected
+    assert (near.comes_from, near.goes_to) == (len(reached(start, "up", 1)) - 1, len(reached(start, "down", 1)) - 1)
 
 
 def reached(start: Node, way: str, steps: int = 100) -> set[Node]:

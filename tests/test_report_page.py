@@ -161,6 +161,41 @@ async def test_a_hostile_title_is_shown_as_text(tmp_path: Path, window: Chrome) 
 
 
 @needs_chromium
+async def test_a_walk_goes_to_what_a_resource_stands_under_and_to_what_it_holds(tmp_path: Path, window: Chrome) -> None:
+    async def extract(made: SecodaIntegration) -> None:
+        for name, parent in (("db", None), ("s", "db"), *((number, "s") for number in range(250))):
+            await made.declare_resource(table(name, parent_databuilder_id=parent))
+        for start, end in ((0, 1), (1, 0), (0, 2)):  # a ring, and out of it
+            await made.declare_lineage(lineage(start, end))
+
+    await integration(extract, state_dir=tmp_path / "state").run(MemorySink())
+    path = tmp_path / "page.html"
+    status, _, errors = await command("report", "--state-dir", tmp_path / "state", "--html", path)
+    assert (status, errors) == (0, "")
+    wait = opened(window, path)
+    search(window, wait, "249", "1 found.")
+    window.find_element(By.CSS_SELECTOR, "#results button").click()
+    wait.until(lambda each: said(each, "node") == "249")
+    above = window.find_elements(By.CSS_SELECTOR, "#stands button .name")
+    assert [one.text for one in above] == ["db", "s"]
+    assert not window.find_element(By.ID, "inside").is_displayed()
+    above[1].click()
+    wait.until(lambda each: said(each, "node") == "s")
+    held = window.find_elements(By.CSS_SELECTOR, "#inside button")
+    assert len(held) == 200
+    assert "Inside (250)" in said(window, "inside")
+    assert "… and 50 more" in said(window, "inside")
+    held[1].click()
+    wait.until(lambda each: said(each, "node") == "1")
+    assert said(window, "walked") == "Comes from 1, goes to 1; 2 within two steps."
+    after = window.find_elements(By.CSS_SELECTOR, "[aria-labelledby='step2'] .name")
+    assert [one.text for one in after] == ["2"]
+    assert "1 that it comes from too" in said(window, "steps")
+    assert hindrances(window) == []
+    assert window.get_log("browser") == []
+
+
+@needs_chromium
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
 async def test_a_page_can_be_read_by_keyboard_screen_reader_and_phone(
     tmp_path: Path, window: Chrome, scheme: str, width: int
@@ -254,6 +289,17 @@ def test_the_last_of_several_resources_with_one_id_counts_and_an_edge_counts_onc
     told = told_by(records_of(tmp_path, resources, [one, one]))
     assert (told["ids"], told["titles"], told["edges"]) == (["a", "b"], ["new", ""], [0, 1])
     assert [told["types"][place] for place in told["type"]] == ["view", "table"]
+
+
+def test_a_parent_may_come_after_what_it_holds_and_the_last_one_counts(tmp_path: Path) -> None:
+    resources = [
+        resource("column", "c", parent_databuilder_id="t"),
+        resource("column", "d", parent_databuilder_id="t"),
+        resource("table", "t", parent_databuilder_id="none"),
+        resource("column", "d", parent_databuilder_id="d"),
+        resource("column", "e", parent_databuilder_id=7),
+    ]
+    assert told_by(records_of(tmp_path, resources, []))["inside"] == [2, 0]
 
 
 def test_an_end_that_no_resource_of_the_run_is_has_a_place_that_says_what_it_is(tmp_path: Path) -> None:

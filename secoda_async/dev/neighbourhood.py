@@ -27,6 +27,10 @@ class Neighbourhood(NamedTuple):
     columns: list[Column]
     edges: list[tuple[int, int]]
     """Of those that are shown: from and to, each a node's number over all columns."""
+    comes_from: int
+    """Nodes right before it."""
+    goes_to: int
+    """Nodes right after it, those included that stand before it already."""
 
 
 def neighbourhood(start: Node, most: int = MOST_NODES) -> Neighbourhood:
@@ -51,7 +55,8 @@ def neighbourhood(start: Node, most: int = MOST_NODES) -> Neighbourhood:
         for other in node.down
         if other.key in places
     }
-    return Neighbourhood(columns, sorted(edges))
+    others = [sum(other is not start for other in nodes) for nodes in (start.up, start.down)]
+    return Neighbourhood(columns, sorted(edges), *others)
 
 
 def _found(start: Node) -> dict[int, list[Node]]:

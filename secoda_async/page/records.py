@@ -52,6 +52,7 @@ class PageRecords:
         self._text = 0
         self._types: dict[str, int] = {}
         self._places: dict[Key, int] = {}
+        self._parents: dict[int, str] = {}
         self._known_edges: set[tuple[int, int]] = set()
 
     @classmethod
@@ -68,15 +69,22 @@ class PageRecords:
 
     def add_resource(self, record: Mapping[str, Any]) -> None:
         """Take a resource; of several with one id the last one's title and type count."""
-        id_, title, kind = (record.get(name) for name in ("databuilder_id", "title", "entity_type"))
+        names = ("databuilder_id", "title", "entity_type", "parent_databuilder_id")
+        id_, title, kind, parent = (record.get(name) for name in names)
         if not isinstance(id_, str):
             return
         title, kind = (one if isinstance(one, str) else "" for one in (title, kind))
         place = self._places.get((RESOURCE, id_))
         if place is None:
-            self.resources_left_out += self._add((RESOURCE, id_), id_, title, kind) is None
-            return
-        self.titles[place], self.type_of[place] = printable(title, _TITLE), self._type(kind)
+            place = self._add((RESOURCE, id_), id_, title, kind)
+            if place is None:
+                self.resources_left_out += 1
+                return
+        else:
+            self.titles[place], self.type_of[place] = printable(title, _TITLE), self._type(kind)
+            self._parents.pop(place, None)
+        if isinstance(parent, str) and parent:
+            self._parents[place] = parent
 
     def add_lineage(self, record: Mapping[str, Any]) -> None:
         """Take a lineage; the same one again is no other."""
@@ -91,13 +99,17 @@ class PageRecords:
             self.edges += (start, end)
 
     def as_json(self) -> bytes:
-        """What the page reads: ``ids``, ``titles`` ("" where it is the id), ``types``, ``type`` and ``edges``."""
+        """What the page reads: ``ids``, ``titles`` ("" where it is the id), ``types``, ``type``, ``edges``, and
+        ``inside``: places of parent and child by turns.
+        """
+        parents = ((self._places.get((RESOURCE, id_)), place) for place, id_ in self._parents.items())
         told = {
             "ids": self.ids,
             "titles": ["" if title == id_ else title for title, id_ in zip(self.titles, self.ids, strict=True)],
             "types": self.types,
             "type": self.type_of,
             "edges": self.edges,
+            "inside": [one for pair in parents if pair[0] is not None and pair[0] != pair[1] for one in pair],
         }
         return orjson.dumps(told)
 

@@ -51,6 +51,7 @@
   // Resources: read when somebody searches, since there may be very many.
   const MOST_RESULTS = 50;
   const MOST_NODES = 500;
+  const MOST_INSIDE = 200;
   let records = null;
   const load = () => {
     if (records !== null) return records;
@@ -62,18 +63,18 @@
     records.kind = (node) => records.types[records.type[node]];
     records.text = records.ids.map((id, node) => `${records.titles[node]}\n${id}`.toLowerCase());
     // Neighbours of a node lie together: from `at[node]` to `at[node + 1]`.
-    const neighbours = (from, to) => {
+    const neighbours = (pairs, from, to) => {
       const at = new Uint32Array(size + 2);
-      for (let i = from; i < records.edges.length; i += 2) at[records.edges[i] + 2] += 1;
+      for (let i = from; i < pairs.length; i += 2) at[pairs[i] + 2] += 1;
       for (let i = 2; i < at.length; i += 1) at[i] += at[i - 1];
-      const nodes = new Uint32Array(records.edges.length / 2);
-      for (let i = 0; i < records.edges.length; i += 2) {
-        nodes[at[records.edges[i + from] + 1]++] = records.edges[i + to];
-      }
+      const nodes = new Uint32Array(pairs.length / 2);
+      for (let i = 0; i < pairs.length; i += 2) nodes[at[pairs[i + from] + 1]++] = pairs[i + to];
       return (node) => nodes.subarray(at[node], at[node + 1]);
     };
-    records.down = neighbours(0, 1);
-    records.up = neighbours(1, 0);
+    records.down = neighbours(records.edges, 0, 1);
+    records.up = neighbours(records.edges, 1, 0);
+    records.parent = neighbours(records.inside, 1, 0);
+    records.inside = neighbours(records.inside, 0, 1);
     return records;
   };
 
@@ -154,6 +155,29 @@
   const names = new Map([
     [-2, "Two steps before"], [-1, "Comes from"], [1, "Goes to"], [2, "Two steps after"],
   ]);
+  // A heading and what stands below it: the nodes that are shown, of so many.
+  const listed = (title, id, nodes, all, note = "") => {
+    const heading = element("h4", title);
+    heading.id = id;
+    const list = element("ul", "", "nodes");
+    list.append(...Array.from(nodes, button));
+    const rest = all - nodes.length;
+    const more = [rest ? `… and ${number(rest)} more` : "", note].filter(Boolean);
+    return [
+      heading, ...(all || note ? [list] : [element("p", "none", "quiet")]),
+      ...more.map((text) => element("p", text, "more")),
+    ];
+  };
+  // The outermost first; a ring is gone round once.
+  const ancestors = (node) => {
+    const found = [];
+    let [parent] = records.parent(node);
+    while (parent !== undefined && parent !== node && !found.includes(parent)) {
+      found.unshift(parent);
+      [parent] = records.parent(parent);
+    }
+    return found;
+  };
   const show = (node) => {
     current = node;
     const found = neighbourhood(node);
@@ -163,20 +187,24 @@
     const count = (step) => found.columns.get(step).length;
     const within = 1 + [-2, -1, 1, 2].reduce((sum, step) => sum + count(step), 0);
     const drawn = [...found.shown.values()].reduce((sum, nodes) => sum + nodes.length, 0);
+    const after = records.down(node).filter((other) => other !== node).length;
+    const again = after - count(1); // data goes round in a ring
+    const parents = ancestors(node);
+    byId("stands").hidden = !parents.length;
+    byId("stands").querySelector("ol").replaceChildren(...parents.map(button));
+    const inside = records.inside(node);
+    byId("inside").hidden = !inside.length;
+    byId("inside").replaceChildren(...listed(`Inside (${number(inside.length)})`, "inside-title",
+      inside.subarray(0, MOST_INSIDE), inside.length));
     byId("walked").textContent =
-      `Comes from ${number(count(-1))}, goes to ${number(count(1))}; ${number(within - 1)} within two steps` +
+      `Comes from ${number(count(-1))}, goes to ${number(after)}; ${number(within - 1)} within two steps` +
       (drawn < within ? `, of which ${drawn - 1} are shown.` : ".");
     byId("steps").replaceChildren(...[...names].map(([step, name]) => {
       const part = element("section");
-      const heading = element("h4", `${name} (${number(count(step))})`);
-      heading.id = `step${step}`;
-      part.setAttribute("aria-labelledby", heading.id);
-      const list = element("ul", "", "nodes");
-      list.append(...found.shown.get(step).map(button));
-      part.append(heading, list);
-      const rest = count(step) - found.shown.get(step).length;
-      if (rest) part.append(element("p", `… and ${number(rest)} more`, "more"));
-      if (!count(step)) part.append(element("p", "none", "quiet"));
+      part.setAttribute("aria-labelledby", `step${step}`);
+      const title = `${name} (${number(count(step))})`;
+      const note = step === 1 && again ? `${number(again)} that it comes from too` : "";
+      part.append(...listed(title, `step${step}`, found.shown.get(step), count(step), note));
       return part;
     }));
     drawGraph(found);
