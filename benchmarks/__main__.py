@@ -10,7 +10,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import chain, cpu_profile, crawl, diff, journal, limits, memory, records, rules, scaling, scopes, upload
+from benchmarks import (
+    chain,
+    cpu_profile,
+    crawl,
+    diff,
+    eta,
+    journal,
+    limits,
+    memory,
+    records,
+    rules,
+    scaling,
+    scopes,
+    upload,
+)
 from benchmarks.harness import BenchmarkError, Report, conclude
 
 _BENCHMARKS: dict[str, Callable[..., Report]] = {
@@ -25,6 +39,7 @@ _BENCHMARKS: dict[str, Callable[..., Report]] = {
     "scopes": scopes.main,
     "diff": diff.main,
     "rules": rules.main,
+    "eta": eta.main,
 }
 
 

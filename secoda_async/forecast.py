@@ -1,13 +1,15 @@
-"""How long a run will go on: what is left to ask of each host, over how fast that host answers."""
+"""How long a run will go on: what is left to ask of each host, over how fast that host answers and may be asked."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import math
+from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
-from secoda_async.counters import Traffic
-from secoda_async.progress import ANY_HOST, Host, Tally
+from secoda_async.counters import LimitUse, Traffic
+from secoda_async.progress import Host, Tally
 
 _SAMPLES: Final = 240
 _LEAST_WINDOW: Final = 5.0  # seconds over which a host's pace is measured, at least
@@ -38,7 +40,7 @@ class Forecast:
         self._traffic = traffic
         self._began = began
         self._last = Outlook(0, None, None)
-        self._samples: deque[tuple[float, dict[str, float]]] = deque([(began, {})], maxlen=_SAMPLES)
+        self._samples: list[tuple[float, dict[str, float]]] = [(began, {})]
 
     def look(self, now: float) -> Outlook:
         """What is left, in requests and seconds. ``now`` is of the clock that ``began`` was of."""
@@ -52,7 +54,7 @@ class Forecast:
         traffic = self._traffic
         done = traffic.requests - traffic.in_flight
         ended = self._ended(done)
-        pace = self._pace(now, ended)
+        self._keep(now, ended)
         place = self._root.place
         expected: Counter[str] = Counter()
         for asked, count in place.expected_requests(1.0):
@@ -62,16 +64,14 @@ class Forecast:
         total = max(done + traffic.in_flight, round(sum(expected.values())))
         if now - self._began < _EARLY or not done:
             return Outlook(done, total, None)
-        lefts = {host: count - ended.get(host, 0.0) for host, count in expected.items()}
-        overall = sum(pace.values())
         seconds = 0.0
-        for host, left in lefts.items():
-            of_host = pace.get(host, 0.0) if host != _name(ANY_HOST) else overall
-            if left <= 0:
-                continue
-            if not of_host:
-                return Outlook(done, total, None)
-            seconds = max(seconds, left / of_host)
+        for host, count in expected.items():
+            left = count - (ended.get(host, 0.0) if host else 0.0)
+            if left > 0:
+                pace = self._pace(host, left, now, ended)
+                if not pace:
+                    return Outlook(done, total, None)
+                seconds = max(seconds, left / pace)
         return Outlook(done, total, seconds)
 
     def _ended(self, done: int) -> dict[str, float]:
@@ -82,15 +82,37 @@ class Forecast:
         sent = attempts.total()
         return {host: count * done / sent for host, count in attempts.items()} if sent else {}
 
-    def _pace(self, now: float, ended: dict[str, float]) -> dict[str, float]:
-        """Requests a second of late, by host."""
-        self._samples.append((now, ended))
-        since = now - max(_LEAST_WINDOW, _SHARE * (now - self._began))
-        at, before = next((one for one in self._samples if one[0] >= since), self._samples[0])
+    def _keep(self, now: float, ended: dict[str, float]) -> None:
+        samples = self._samples
+        samples.append((now, ended))
+        if len(samples) > _SAMPLES:
+            del samples[1:-1:2]  # so they reach back to the beginning, however long ago that was
+
+    def _pace(self, host: str, left: float, now: float, ended: dict[str, float]) -> float:
+        """Requests a second of late to a host ("": to all), and no more than its limits allow."""
+        so_far = now - self._began
+        # The later half of a short time, since at its beginning a host is given few requests at once.
+        most, window = math.inf, max(min(_LEAST_WINDOW, so_far / 2), _SHARE * so_far)
+        for use in self._limits(host):
+            limit = use.limit
+            # Of what has left under it, some were repeats, or counted for more than one.
+            share = min(1.0, ended.get(host, 0.0) / use.requests) if use.requests else 1.0
+            if share and use.requests + left / share > limit.requests:  # else one window is enough for all
+                most = min(most, share * limit.requests / limit.per)
+                window = max(window, limit.per)
+        at, before = next(one for one in self._samples if one[0] >= now - window)
         if at == now:
             at, before = self._samples[-2]
-        elapsed = max(now - at, 1e-9)
-        return {host: (count - before.get(host, 0.0)) / elapsed for host, count in ended.items()}
+        of_late = (
+            sum(ended.values()) - sum(before.values()) if not host else ended.get(host, 0.0) - before.get(host, 0.0)
+        )
+        return min(most, of_late / max(now - at, 1e-9))
+
+    def _limits(self, host: str) -> Iterator[LimitUse]:
+        """Those that hold for all requests of a host."""
+        for name, load in [*self._traffic.hosts.items()]:
+            if host and _without_usual_port(name) in (host, host.rpartition(":")[0]):
+                yield from (use for key, use in [*load.limits] if not {" ", "/"}.intersection(key))
 
 
 def _name(host: Host) -> str:

@@ -20,6 +20,7 @@ ANY_HOST: Final[Host] = (None, None)
 """One that is not known yet."""
 _MOST_LENGTHS: Final = 300
 _MOST_PLACES: Final = 100  # of one place; what is beyond them counts as one more
+_CENSORED: Final = 2 / 3  # share of calls that may be longer than any that has ended
 _REST: Final = "…"
 
 
@@ -90,11 +91,6 @@ class Loop:
         """Items so far."""
         place.open.add(self)
 
-    @property
-    def is_known(self) -> bool:
-        """Whether anything tells how many items it will have."""
-        return self.total() is not None or bool(self.place.lengths)
-
     def expected(self, lengths: Lengths) -> float:
         """Items that it will have had, as far as that is known; ``lengths`` are those of its place."""
         known = self.total()
@@ -130,6 +126,11 @@ class Lengths:
                 share *= 1 - 1 / left
             left -= 1
             self._survival.append((length, share))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is seen how long a third of them are: of the shortest alone, a mean would be far too small."""
+        return bool(self._survival) and self._survival[-1][1] <= _CENSORED
 
     def beyond(self, begun: int) -> float:
         """The length, on the mean, of a call that has so many items already."""
@@ -190,7 +191,14 @@ class Place:
     def is_known(self) -> bool:
         """Whether every call that is under way in it tells how long it is."""
         loops = [loop for tally in [*self.active] for loop in [*tally.loops]]
-        return all(loop.is_known and loop.place.is_known for loop in loops)
+        guessed = {loop.place for loop in loops if loop.total() is None}
+        return all(place._knows_lengths for place in guessed) and all(
+            place.is_known for place in {loop.place for loop in loops}
+        )
+
+    @property
+    def _knows_lengths(self) -> bool:
+        return Lengths(self.lengths, (loop.begun for loop in [*self.open])).is_known
 
     def _of(self, of_done: int, of_active: list[float], items: float) -> float:
         """What ``items`` items have of something, of which the done ones had so much, and the active ones this each."""

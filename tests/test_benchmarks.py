@@ -1,5 +1,6 @@
 """What the benchmarks say of what they measured: goals, tables, files."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from benchmarks.crawl import FLOOR, Cell, Row, crawl
+from benchmarks.eta import Look, judge
 from benchmarks.harness import ROOT, Report, aligned, conclude
 
 
@@ -135,3 +137,19 @@ def test_a_runner_that_writes_other_lines_than_the_rest_breaks_a_promise_that_na
     report = crawl([cell], Report("crawl", tmp_path / "results"))
     assert "each wrote the same lines, every record once: not hasty" in report.broken
     assert conclude([report]) == 1
+
+
+def test_how_far_off_an_end_was_told_counts_from_the_first_quarter_on() -> None:
+    """A crawl of 10 s whose end is told 2 s too late at first, then well, then 1 s too early."""
+    told = {1: 90.0, 2: 50.0, 3: 9.0, 4: 8.0, 5: 5.0, 6: 4.0, 7: 3.0, 8: 1.0, 9: 1.0}
+    looks = [Look(float(at), left) for at, left in told.items()]
+    judged = judge(looks, 10.0)
+    assert judged["off"] == [20.0, 0.0, -10.0]
+    assert judged["worst"] == 20.0
+    assert judged["off_the_rest"] == [pytest.approx(200 / 7), 0.0]
+
+
+def test_an_end_that_is_not_told_is_off_by_any_amount() -> None:
+    looks = [Look(1.0, None), Look(2.0, None), Look(3.0, 1.0)]
+    assert judge(looks, 4.0)["off"] == [math.inf, math.inf, 0.0]
+    assert judge(looks, 4.0)["worst"] == math.inf

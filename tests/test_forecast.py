@@ -162,6 +162,76 @@ def test_after_the_first_quarter_the_end_is_known_within_a_fifth(name: str, tmp_
         assert found.off(share) < 0.2, (share, found.at(share), found.seconds)
 
 
+async def of_ports(self: Any) -> None:
+    async def both(item: int) -> None:
+        await self.http_get(f"/items/{item}")
+        if item % 10 == 0:
+            await self.http_get(f"http://a.example:8080/items/{item}")
+
+    await self.for_each(range(1000), both)
+
+
+async def some(self: Any) -> None:
+    await self.for_each(range(450), lambda item: get(self, item))
+
+
+async def many(self: Any) -> None:
+    await self.for_each(range(20_000), lambda item: get(self, item))
+
+
+@pytest.mark.parametrize(
+    ("extract", "settings"),
+    [
+        pytest.param(some, {"rate_limits": {"*": RateLimit(60, per=60)}}, id="a minute's requests leave in a second"),
+        pytest.param(some, {"rate_limits": {"a.example": [RateLimit(9), RateLimit(60, per=60)]}}, id="two limits"),
+        pytest.param(of_ports, {"rate_limits": {"a.example:8080": RateLimit(3)}}, id="one port throttled"),
+        pytest.param(many, {"concurrency": None}, id="slots that are found out"),
+    ],
+)
+def test_from_the_first_tenth_on_the_end_is_known_within_a_fifth(
+    extract: Callable[[Any], Awaitable[None]], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    found = looked(extract, lambda _: (200, {}), tmp_path, **settings)
+    assert found.seconds > 20
+    for share in (0.1, 0.25, 0.5, 0.75):
+        assert found.off(share) < 0.2, (share, found.at(share), found.seconds)
+
+
+def test_a_limit_that_is_never_reached_slows_no_forecast(tmp_path: Path) -> None:
+    limit = {"rate_limits": {"*": RateLimit(500, per=86_400, burst=500)}, "concurrency": 2}
+    found = looked(some, lambda _: (200, {}), tmp_path, **limit)
+    assert found.seconds < 60
+    assert found.off(0.25) < 0.1
+
+
+def test_of_listings_in_listings_nothing_is_told_until_some_have_ended(tmp_path: Path) -> None:
+    async def levels(self: Any) -> None:
+        def rows(number: int) -> Any:
+            return self.paginate(f"/lists/{number}", Cursor("page", next="next"), items="items")
+
+        async def outer(number: int) -> None:
+            async def inner(name: str) -> None:
+                await get(self, name)
+                await self.for_each(rows(number + int(name.rpartition("-")[2])), lambda row: get(self, row))
+
+            await self.for_each(rows(number), inner)
+
+        await self.for_each(range(30), outer)
+
+    def answer(request: Request) -> tuple[int, Any]:
+        if not request.url.path.startswith("/lists/"):
+            return 200, {}
+        number, page = int(request.url.name), int(request.url.query.get("page", 1))
+        more = page + 1 if page < 1 + number * 7919 % 5 else None
+        return 200, {"items": [f"{number}-{page}-{row}" for row in range(4)], "next": more}
+
+    found = looked(levels, answer, tmp_path)
+    told = [(now + outlook.seconds) / found.seconds for now, outlook in found.outlooks if outlook.seconds is not None]
+    assert told
+    assert 0.7 < min(told) < max(told) < 1.2
+    assert found.off(0.75) < 0.1
+
+
 def test_the_total_of_a_flat_crawl_is_exact_from_the_beginning(tmp_path: Path) -> None:
     found = looked(flat, lambda _: (200, {}), tmp_path)
     assert {outlook.total for _, outlook in found.outlooks} == {3000}
