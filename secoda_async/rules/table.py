@@ -18,7 +18,9 @@ PARENTS: Final[dict[EntityType, tuple[EntityType, ...]]] = {
     EntityType.DASHBOARD: (EntityType.DASHBOARD_GROUP,),
     EntityType.CHART: (EntityType.DASHBOARD,),
 }
-"""What each type may stand under; nothing: under the integration itself. Source: the Secoda SDK documentation."""
+"""What each type may stand under, parents before children; nothing: under the integration itself. Source: the Secoda
+SDK documentation.
+"""
 
 LINEAGE: Final = (
     ("internal_resource", "internal_resource"),

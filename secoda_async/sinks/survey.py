@@ -7,7 +7,7 @@ what a filter means, so nothing is taken for granted: what was listed must add u
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from secoda_async.dataset import Dataset
 from secoda_async.errors import SpoolError, UploadError
 from secoda_async.models import EntityType
 from secoda_async.pipeline.sink import Survey
+from secoda_async.rules.table import PARENTS
 from secoda_async.shielding import opened
 from secoda_async.sinks.workspace_api import WorkspaceApi
 from secoda_async.spool_index import Kind
@@ -30,16 +31,6 @@ CAP: Final = 10_000
 MOST_QUERIES: Final = 5_000
 """Queries of one survey; a catalog that needs more is not surveyed."""
 AT_ONCE: Final = 4
-_PARENTS: Final[dict[EntityType, Sequence[EntityType]]] = {
-    EntityType.DATABASE: (),
-    EntityType.SCHEMA: (EntityType.DATABASE,),
-    EntityType.TABLE: (EntityType.SCHEMA,),
-    EntityType.COLUMN: (EntityType.TABLE, EntityType.COLUMN),
-    EntityType.DASHBOARD_GROUP: (),
-    EntityType.DASHBOARD: (EntityType.DASHBOARD_GROUP,),
-    EntityType.CHART: (EntityType.DASHBOARD,),
-}
-"""Parents before children, and which types a type's parents have."""
 
 
 class _NoPreviewError(Exception):
@@ -110,7 +101,7 @@ class _Surveyor:
             await self._make_sure_of_nothing()
             return 0
         held = counted = 0
-        for type_ in _PARENTS:
+        for type_ in PARENTS:
             found = await self._type(type_)
             held += found.held
             counted += found.counted
@@ -129,7 +120,7 @@ class _Surveyor:
 
     async def _by_parent(self, type_: EntityType, query: dict[str, str], count: int) -> _Listed:
         held = listed = 0
-        for parent_type in _PARENTS[type_]:
+        for parent_type in PARENTS[type_]:
             if listed == count:
                 break
             parents = tuple(self._ids.get(parent_type, ()))
