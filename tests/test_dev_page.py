@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 import pytest
 from anyio import to_thread
 from anyio.from_thread import start_blocking_portal
@@ -18,12 +19,14 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from yarl import URL
 
 from secoda_async import DeclaredLineage, ExternalTable, InternalResource, Resource
 from secoda_async.dev.holdings import Holdings, Node
 from secoda_async.dev.neighbourhood import neighbourhood
 from secoda_async.dev.pages import PREFIX, WorkspacePages
 from secoda_async.testing import FakeWorkspace
+from secoda_async.testing.catalog import Catalog
 from tests.browser import browser, hindrances, looks, needs_chromium
 from tests.integrations import edge, table
 
@@ -48,10 +51,16 @@ class Served:
 
     async def upload(self, records: Records) -> None:
         """Make these one sync."""
+        kinds = (Resource, DeclaredLineage)
+        lines = ([orjson.Fragment(one.model_dump_json()) for one in records if isinstance(one, kind)] for kind in kinds)
+        await self.send(*lines)
+
+    async def send(self, resources: list[Any], lineage: list[Any]) -> None:
+        """Make these lines one sync, whatever they hold that no integration would declare."""
         form = aiohttp.FormData()
-        for name, kind in (("resources_file", Resource), ("lineages_file", DeclaredLineage)):
-            lines = [one.model_dump_json() for one in records if isinstance(one, kind)]
-            form.add_field(name, io.BytesIO("\n".join(lines).encode()), filename=f"{name}.jsonl")
+        for name, rows in (("resources_file", resources), ("lineages_file", lineage)):
+            file = io.BytesIO(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+            form.add_field(name, file, filename=f"{name}.jsonl")
         url = f"{self.workspace.url}/integration/integrations/dev/import_jsonl_metadata/"
         async with (
             aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as session,
@@ -63,7 +72,7 @@ class Served:
         """What a client is answered."""
         async with (
             aiohttp.ClientSession() as session,
-            session.get(self.workspace.url + path, headers=headers, allow_redirects=False) as answer,
+            session.get(URL(self.workspace.url + path, encoded=True), headers=headers, allow_redirects=False) as answer,
         ):
             return answer.status, await answer.text(), answer.headers
 
@@ -401,6 +410,94 @@ async def test_an_address_that_leads_nowhere_is_a_page_that_says_so(
     assert headers["Content-Type"].startswith("text/html")
 
 
+ODD_IDS = [*"/?#%&+; .'\"<\\", "%2F", " x ", "a\nb", "a\0b", "..", "//x", "\u202eabc", "a\u2028b", "🙂", "x" * 100_000]
+
+
+async def test_a_resource_has_a_page_whatever_its_id_is(served: Served) -> None:
+    inside = [resource(f"inside {place}", id_) for place, id_ in enumerate(ODD_IDS)]
+    await served.send([*(resource(id_) for id_ in ODD_IDS), *inside], [])
+    _, text, _ = await served.get(DEV)
+    links = re.findall(r'</button><a href="([^"]+)">([^<]*)</a>', text)
+    branches = re.findall(r'data-inside="([^"]+)"', text)
+    assert (len(links), len(branches)) == (len(ODD_IDS), len(ODD_IDS))
+    assert all(name.strip() for _, name in links)
+    found = set()
+    for address in [*(address for address, _ in links), *branches]:
+        status, text, _ = await served.get(html.unescape(address))
+        assert (address[:100], status) == (address[:100], 200)
+        found.add(re.findall(r">inside (\d+)</a>", text)[-1])
+    assert found == {str(place) for place in range(len(ODD_IDS))}
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+async def test_what_has_no_title_and_no_type_can_be_read_and_followed(served: Served, blank: str) -> None:
+    await served.send([resource("a", title=blank, entity_type="")], [])
+    _, text, _ = await served.get(DEV)
+    assert ">a</a>" in text
+    [address] = re.findall(r'href="([^"]+)">\(no type\)</a>', text)
+    _, text, _ = await served.get(html.unescape(address))
+    assert ">1 of type (no type).<" in text
+
+
+async def test_columns_stand_in_their_order_however_it_is_written(served: Served) -> None:
+    orders: list[Any] = ["10", 9.0, "3.0", 2, None]
+    columns = [resource(f"c{order}", "t", entity_type="column", sort_order=order) for order in orders]
+    await served.send([resource("t"), *columns], [])
+    _, text, _ = await served.get(f"{DEV}inside?id=t")
+    assert re.findall(r">c([^<]+)</a>", text) == ["None", "2", "3.0", "9.0", "10"]
+
+
+def internal(id_: str) -> dict[str, Any]:
+    return {"type": "internal_resource", "databuilder_id": id_}
+
+
+async def test_lines_that_lead_from_and_to_the_same_are_one_way(served: Served) -> None:
+    one = {"from_identifier": internal("0"), "to_identifier": internal("1")}
+    other = {**one, "note": "the same once more"}
+    await served.send([resource("0"), resource("1")], [one, other])
+    _, text, _ = await served.get(at("0"))
+    assert "Comes from 0, goes to 1; 1 within two steps." in text
+    assert "that it comes from too" not in text
+
+
+async def test_tables_of_which_other_names_are_given_are_other_tables(served: Served) -> None:
+    names = [{"schema": "x"}, {"database": "x"}, {"cluster": "x"}, {"schema": "x", "column": "no field of a table"}]
+    ends = [{"type": "external_table", "table": "t", **each} for each in names]
+    await served.send([resource("0")], [{"from_identifier": end, "to_identifier": internal("0")} for end in ends])
+    _, text, _ = await served.get(at("0"))
+    assert "Comes from 3, goes to 0; 3 within two steps." in text
+    addresses = re.findall(r'href="([^"]+)"><span class="name">x\.t', text)
+    found = [(await served.get(html.unescape(address)))[1] for address in addresses]
+    rows = [re.findall(r'<th scope="row">(\w+)</th><td><div class="value">(\w+)<', text) for text in found]
+    assert rows == [[(field, "x"), ("table", "t")] for field in ("schema", "database", "cluster")]
+
+
+@pytest.mark.parametrize("sql", ["", "select '" + "é" * 20_000 + "' from the_last_table"])
+async def test_a_query_is_shown_whatever_its_length(served: Served, sql: str) -> None:
+    query = {"type": "tables_from_query", "sql": sql}
+    await served.send([resource("0")], [{"from_identifier": query, "to_identifier": internal("0")}])
+    _, text, _ = await served.get(at("0"))
+    assert "Comes from 1, goes to 0; 1 within two steps." in text
+    [address] = re.findall(r'href="([^"]+end[?][^"]+)"', text)
+    status, text, _ = await served.get(html.unescape(address))
+    assert status == 200
+    assert ("(no name)" if not sql else sql[:10_000].replace("'", "&#39;")) in text
+
+
+def test_a_snapshot_of_a_catalog_stays_as_it_was() -> None:
+    catalog = Catalog("dev", "custom")
+
+    def sync(title: str) -> None:
+        line = orjson.dumps(resource("a", title=title))
+        catalog.apply({"a": line}, {}, staling=True, resource_lines=1, lineage_lines=0)
+
+    sync("old")
+    moment = catalog.snapshot()
+    sync("new")
+    assert [held.resource("a") for held in (moment, catalog)] == [resource("a", title=of) for of in ("old", "new")]
+    assert [len(held.syncs) for held in (moment, catalog)] == [1, 2]
+
+
 async def test_ends_of_lineage_that_are_no_resources_have_a_page(served: Served) -> None:
     external = ExternalTable(database="lake", schema="in", table="a&b")
     await served.upload([table(0), DeclaredLineage(from_identifier=external, to_identifier=edge(0, 1).from_identifier)])
@@ -456,11 +553,8 @@ NAMES = st.sampled_from("abcdefgh")
 def test_a_neighbourhood_counts_what_is_two_steps_away_and_shows_each_once(
     edges: list[tuple[str, str]], name: str, most: int
 ) -> None:
-    def end(name: str) -> dict[str, str]:
-        return {"type": "internal_resource", "databuilder_id": name}
-
     held = Holdings([resource(one) for one in "abcd"])
-    held.add_lineage({"from_identifier": end(start), "to_identifier": end(to)} for start, to in {*edges})
+    held.add_lineage({"from_identifier": internal(start), "to_identifier": internal(to)} for start, to in {*edges})
     start = held.nodes.get(("internal_resource", name))
     if start is None:
         return

@@ -315,6 +315,20 @@ def test_an_end_that_no_resource_of_the_run_is_has_a_place_that_says_what_it_is(
     assert told["edges"] == [1, 0, 2, 0, 3, 0, 4, 0]
 
 
+def test_ends_of_which_other_names_are_given_are_other_ends(tmp_path: Path) -> None:
+    ends = [external("t", schema="x"), external("t", database="x"), {**external("t", schema="x"), "column": "c"}]
+    ends += [query(""), internal("")]
+    told = told_by(records_of(tmp_path, [resource("table", "a")], [edge(end, internal("a")) for end in ends]))
+    assert told["ids"] == ["a", "x.t", "x.t", "(no name)", "(no name)"]
+    assert told["edges"] == [1, 0, 2, 0, 3, 0, 4, 0]
+
+
+def test_what_has_a_blank_title_or_type_has_a_name_to_follow(tmp_path: Path) -> None:
+    resources = [resource("", "a", title=" \t"), resource("table", " ", title="")]
+    told = told_by(records_of(tmp_path, resources, []))
+    assert (told["ids"], told["titles"], told["types"]) == (["a", "(blank)"], ["", ""], ["(no type)", "table"])
+
+
 @pytest.mark.parametrize(
     ("bounds", "left_out"), [({"nodes": 3}, (7, 6)), ({"edges": 4}, (0, 4)), ({"text": 3}, (7, 6)), ({}, (0, 0))]
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from secoda_async.models import EntityType
-from secoda_async.page.lineage_end import RESOURCE, Key, LineageEnd
+from secoda_async.page.lineage_end import NO_TYPE, RESOURCE, Key, LineageEnd
 
 _ORDER: Final = {kind.value: place for place, kind in enumerate(EntityType)}
 """Types as the tree shows them, side by side; others come after them."""
@@ -21,11 +21,11 @@ class Node:
     def __init__(self, key: Key, name: str, kind: str, *, is_held: bool) -> None:
         self.key = key
         self.name = name
-        """The title, or the id where there is none."""
+        """The title, or the id where there is none to read."""
         self.kind = kind
         self.is_held = is_held
         """Whether it is a resource that the workspace holds."""
-        self.sort_order = 0
+        self.sort_order = 0.0
         self.parent: Node | None = None
         self.inside: Sequence[Node] = ()
         """What stands under it, in the order in which it is shown."""
@@ -36,14 +36,14 @@ class Node:
 
     @property
     def id(self) -> str:
-        """The ``databuilder_id``, or what else names it."""
-        return ".".join(self.key[1:])
+        """The ``databuilder_id``, or what else names it; "" where nothing does."""
+        return ".".join(filter(None, self.key[1:]))
 
 
 class Holdings:
     """Resources by what leads to them, and lineage once it has been added.
 
-    Usage: ``held = Holdings(catalog.iter_resources())``, ``held.add_lineage(catalog.iter_lineage())``. Both block, for
+    Usage: ``held = Holdings(moment.iter_resources())``, ``held.add_lineage(moment.iter_lineage())``. Both block, for
     about a second and 100,000 records.
     """
 
@@ -68,10 +68,11 @@ class Holdings:
             if start is not None and end is not None:
                 down[start].append(end)
                 up[end].append(start)
+        # Lines that differ in what no end is found by are held as several, and lead to the same.
         for node, ends in down.items():
-            node.down = ends
+            node.down = [*dict.fromkeys(ends)]
         for node, starts in up.items():
-            node.up = starts
+            node.up = [*dict.fromkeys(starts)]
         self.has_lineage = True
 
     def found(self, text: str, kind: str = "") -> list[Node]:
@@ -84,12 +85,13 @@ class Holdings:
         ]
 
     def _resource(self, record: Mapping[str, Any]) -> Node:
-        id_, kind = str(record["databuilder_id"]), str(record.get("entity_type"))
-        title, place = record.get("title"), record.get("sort_order")
-        node = self.nodes[RESOURCE, id_] = Node((RESOURCE, id_), str(title or id_), kind, is_held=True)
-        if isinstance(place, int):
-            node.sort_order = place
-        self.types[kind] += 1
+        id_, title, kind = (str(record.get(name) or "") for name in ("databuilder_id", "title", "entity_type"))
+        name = id_ if not title or title.isspace() else title
+        node = self.nodes[RESOURCE, id_] = Node((RESOURCE, id_), name, kind or NO_TYPE, is_held=True)
+        # As the models take it, which read "3" and 3.0 as 3.
+        if place := record.get("sort_order"):
+            node.sort_order = float(place)
+        self.types[node.kind] += 1
         return node
 
     def _stand_under(self, parents: list[tuple[Node, str]]) -> list[Node]:
@@ -133,7 +135,7 @@ def ancestors(node: Node) -> list[Node]:
     return found[::-1]
 
 
-def _order(node: Node) -> tuple[int, str, int, str]:
+def _order(node: Node) -> tuple[int, str, float, str]:
     return _ORDER.get(node.kind, len(_ORDER)), node.kind, node.sort_order, node.name.casefold()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from secoda_async.dev.holdings import Node
-from secoda_async.page.lineage_end import Key
 
 MOST_NODES: Final = 500
 _STEPS: Final = (-2, -1, 0, 1, 2)
@@ -47,13 +46,13 @@ def neighbourhood(start: Node, most: int = MOST_NODES) -> Neighbourhood:
         room -= more
     share[0] = 1
     columns = [Column(step, found[step][: share[step]], len(found[step])) for step in _STEPS]
-    places = {node.key: place for place, node in enumerate(node for column in columns for node in column.nodes)}
+    places = {node: place for place, node in enumerate(node for column in columns for node in column.nodes)}
     edges = {
-        (places[node.key], places[other.key])
+        (places[node], places[other])
         for column in columns
         for node in column.nodes
         for other in node.down
-        if other.key in places
+        if other in places
     }
     others = [sum(other is not start for other in nodes) for nodes in (start.up, start.down)]
     return Neighbourhood(columns, sorted(edges), *others)
@@ -62,15 +61,15 @@ def neighbourhood(start: Node, most: int = MOST_NODES) -> Neighbourhood:
 def _found(start: Node) -> dict[int, list[Node]]:
     found: dict[int, list[Node]] = {step: [] for step in _STEPS}
     found[0].append(start)
-    seen: set[Key] = {start.key}
+    seen: set[Node] = {start}
     before, after = [start], [start]
     for distance in (1, 2):
         # Also from what stands on the other side already, where data goes round in a ring.
-        before = [other for node in before for other in node.up]
-        after = [other for node in after for other in node.down]
+        before = [*dict.fromkeys(other for node in before for other in node.up)]
+        after = [*dict.fromkeys(other for node in after for other in node.down)]
         for step, nodes in ((-distance, before), (distance, after)):
             for node in nodes:
-                if node.key not in seen:
-                    seen.add(node.key)
+                if node not in seen:
+                    seen.add(node)
                     found[step].append(node)
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -67,14 +68,18 @@ class Part(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """An integration as it was after so many syncs."""
+    """An integration at one moment, whatever arrives while its pages are made."""
 
     id: str
     catalog: Catalog
-    syncs: int
+    """A snapshot."""
     held: Holdings
-    lineage: Iterator[Mapping[str, Any]]
-    """That was held then, for ``held`` to take."""
+    """What the catalog holds."""
+
+    @property
+    def syncs(self) -> int:
+        """How many there had been."""
+        return len(self.catalog.syncs)
 
     def url(self, to: str = "", /, **query: object) -> str:
         """Where a page of it is."""
@@ -104,7 +109,7 @@ class WorkspacePages:
         self._catalogs = catalogs
         self._commands = commands
         self._looked: dict[str, Looked] = {}
-        self._looking = asyncio.Lock()
+        self._looking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._templates = environment(_PACKAGE)
         self._templates.filters.update(field=_field, json=json_data)
 
@@ -168,18 +173,23 @@ class WorkspacePages:
         return await self._looked_at(id_, lineage=lineage)
 
     async def _looked_at(self, id_: str, *, lineage: bool) -> Looked:
-        catalog = self._catalogs[id_]
-        async with self._looking:  # once, however many pages are asked for meanwhile
-            looked = self._looked.get(id_)
-            syncs = len(catalog.syncs)
-            if looked is None or looked.syncs != syncs:
-                held = await anyio.to_thread.run_sync(Holdings, catalog.iter_resources())
-                looked = self._looked[id_] = Looked(id_, catalog, syncs, held, catalog.iter_lineage())
+        looking = self._looking[id_]
+        if not self._is_current(id_):
+            async with looking:  # once, however many pages are asked for meanwhile
+                if not self._is_current(id_):
+                    moment = self._catalogs[id_].snapshot()
+                    held = await anyio.to_thread.run_sync(Holdings, moment.iter_resources())
+                    self._looked[id_] = Looked(id_, moment, held)
+        looked = self._looked[id_]
         if lineage and not looked.held.has_lineage:
-            async with self._looking:
+            async with looking:
                 if not looked.held.has_lineage:
-                    await anyio.to_thread.run_sync(looked.held.add_lineage, looked.lineage)
+                    await anyio.to_thread.run_sync(looked.held.add_lineage, looked.catalog.iter_lineage())
         return looked
+
+    def _is_current(self, id_: str) -> bool:
+        looked = self._looked.get(id_)
+        return looked is not None and looked.syncs == len(self._catalogs[id_].syncs)
 
     async def _overview(self, _: web.Request) -> web.Response:
         if len(self._catalogs) == 1:
@@ -227,15 +237,15 @@ class WorkspacePages:
     async def _end(self, request: web.Request) -> web.Response:
         looked = await self._look(request, lineage=True)
         end = LineageEnd.at((_given(request, "kind"), *request.query.getall("name", [])))
-        node = None if end is None else looked.held.nodes.get(end.key)
-        if node is None or node.key[0] == RESOURCE:
+        node = None if end is None or end.key[0] == RESOURCE else looked.held.nodes.get(end.key)
+        if end is None or node is None:
             raise web.HTTPNotFound(reason="No lineage of the workspace has such an end.")
         return self._page(
             "node.html.j2",
             looked,
             id=node.id,
             node=node,
-            record=None,
+            record=end.fields,
             history=[],
             ancestors=[],
             inside=None,

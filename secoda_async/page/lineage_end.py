@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 Key: TypeAlias = tuple[str, ...]
-"""Which resource, table, column or query it is: its kind of identifier, and the identifier's values."""
+"""Which resource, table, column or query it is: its kind of identifier, and the values of all of that kind's fields."""
 
 RESOURCE: Final = "internal_resource"
 KINDS: Final[Mapping[str, str]] = {
@@ -16,7 +16,15 @@ KINDS: Final[Mapping[str, str]] = {
     "tables_from_query": "tables of a query",
 }
 """What it is called where it is no declared resource."""
-_FIELDS: Final = ("databuilder_id", "sql", "cluster", "database", "schema", "table", "column")
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    RESOURCE: ("databuilder_id",),
+    "external_table": ("cluster", "database", "schema", "table"),
+    "external_column": ("cluster", "database", "schema", "table", "column"),
+    "tables_from_query": ("sql",),
+}
+NO_TYPE: Final = "(no type)"
+"""What a resource's type is called where it has none."""
+_NAMELESS: Final = "(no name)"
 
 
 class LineageEnd(NamedTuple):
@@ -35,12 +43,20 @@ class LineageEnd(NamedTuple):
         if kind == RESOURCE:
             # Nearly all of them, of which there may be millions.
             id_ = str(identifier.get("databuilder_id") or "")
-            return cls((RESOURCE, id_), id_, KINDS[RESOURCE]) if id_ else None
-        given = tuple(str(value) for value in map(identifier.get, _FIELDS) if value)
-        return cls.at((kind, *given))
+            return cls((RESOURCE, id_), id_ or _NAMELESS, KINDS[RESOURCE])
+        # A place for each field, so that a table without a schema is not one without a database.
+        return cls.at((kind, *(str(identifier.get(field) or "") for field in _FIELDS.get(kind, ()))))
 
     @classmethod
     def at(cls, key: Key) -> LineageEnd | None:
         """The end of this key; None: there is no such key."""
-        kind, *given = key or ("",)
-        return cls(key, ".".join(given), KINDS[kind]) if kind in KINDS and given else None
+        kind, *given = key
+        if kind not in KINDS or len(given) != len(_FIELDS[kind]):
+            return None
+        return cls(key, ".".join(filter(None, given)) or _NAMELESS, KINDS[kind])
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """What it is found by."""
+        kind, *given = self.key
+        return dict(zip(_FIELDS[kind], given, strict=True))

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from secoda_async.page.lineage_end import RESOURCE, Key, LineageEnd
+from secoda_async.page.lineage_end import NO_TYPE, RESOURCE, Key, LineageEnd
+from secoda_async.page.templating import show_name
 from secoda_async.printable import printable
 from secoda_async.spool import LIVE
 from secoda_async.spool_index import Kind
@@ -74,6 +75,7 @@ class PageRecords:
         if not isinstance(id_, str):
             return
         title, kind = (one if isinstance(one, str) else "" for one in (title, kind))
+        title = "" if title.isspace() else title  # what is shown then is the id
         place = self._places.get((RESOURCE, id_))
         if place is None:
             place = self._add((RESOURCE, id_), id_, title, kind)
@@ -121,7 +123,7 @@ class PageRecords:
         return self._add(end.key, end.name, "", end.kind) if place is None else place
 
     def _add(self, key: Key, id_: str, title: str, kind: str) -> int | None:
-        id_, title = printable(id_, _ID), printable(title, _TITLE)
+        id_, title = show_name(id_, _ID), printable(title, _TITLE)
         self._text += len(id_) + len(title)
         if len(self.ids) >= self._bounds.nodes or self._text > self._bounds.text:
             return None
@@ -132,7 +134,7 @@ class PageRecords:
         return place
 
     def _type(self, kind: str) -> int:
-        name = printable(kind, _TYPE)
+        name = printable(kind, _TYPE) or NO_TYPE
         if name not in self._types and len(self._types) >= _MOST_TYPES:
             name = _OTHER
         if name not in self._types:

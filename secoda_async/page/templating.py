@@ -20,6 +20,7 @@ _LONGEST: Final = 2000  # characters of one text
 _LONGEST_NAME: Final = 200  # of a heading, of a page or of a row
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 _UNKNOWN: Final = "\N{EN DASH}"
+_BLANK: Final = "(blank)"
 
 
 def require_page() -> None:
@@ -81,9 +82,10 @@ def show(text: object) -> str:
     return printable(str(text), _LONGEST)
 
 
-def show_name(text: object) -> str:
-    """The same where a name stands."""
-    return printable(str(text), _LONGEST_NAME)
+def show_name(text: object, most: int = _LONGEST_NAME) -> str:
+    """The same where a name stands: clipped to so many characters, and never without one to read and to follow."""
+    name = printable(str(text), most)
+    return name if name.strip() else _BLANK
 
 
 def _number(value: float | None) -> str:

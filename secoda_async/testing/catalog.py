@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -61,12 +62,18 @@ class Catalog:
         """Every lineage."""
         return [*self.iter_lineage()]
 
+    def snapshot(self) -> Self:
+        """The same, which later syncs leave as it is. Costs nothing, since a sync replaces what is held as a whole."""
+        same = copy.copy(self)
+        same.syncs = [*self.syncs]
+        return same
+
     def iter_resources(self) -> Iterator[dict[str, Any]]:
-        """Every resource, one at a time, of the moment at which this was called."""
+        """Every resource, one at a time."""
         return map(orjson.loads, self._resources.values())
 
     def iter_lineage(self) -> Iterator[dict[str, Any]]:
-        """Every lineage, likewise."""
+        """Every lineage, one at a time."""
         return map(orjson.loads, self._lineage)
 
     def apply(

@@ -26,6 +26,7 @@ CATALOG_CAP: Final = 10_000
 _WINDOW: Final = 60.0
 _PIECE: Final = 2**18
 _MAX_PAGE: Final = 1000
+_LONGEST_ADDRESS: Final = 2**21  # bytes, as browsers take it: ids and queries of any usual length stand in one
 _PREFIXES: Final = ("", "/api", "/api/v1")
 _FILTERS: Final = {"integration_id": "integration", "type": "entity_type", "parent_id": "parent_databuilder_id"}
 _WRITING: Final = frozenset({hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_POST})
@@ -159,7 +160,7 @@ class FakeWorkspace:
             prefix, mounted = self._mounted
             app.add_subapp(prefix, mounted)
             app.router.add_get("/", _to(f"{prefix}/"))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, max_line_size=_LONGEST_ADDRESS)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(runner.cleanup)
             await runner.setup()
