@@ -535,6 +535,37 @@ async def test_long_lists_of_a_sync_have_pages_that_hold_each_id_once(served: Se
     assert sorted(found, key=int) == [str(number) for number in range(450)]
 
 
+@needs_chromium
+async def test_what_has_been_staled_meanwhile_opens_to_no_more_than_that(served: Served, window: Chrome) -> None:
+    await served.send([resource("a"), resource("b"), resource("in", "a")], [])
+    wait = opened(window, served, DEV)
+    window.execute_script("document.getElementById('news').dataset.syncs = 9")  # what is said is not of the sync
+    await served.send([resource("b")], [])
+    window.find_element(By.CSS_SELECTOR, ".toggle").click()
+    told = "The workspace holds no such resource. Load this page again to see what it holds now."
+    wait.until(lambda each: texts(each, "#news") == [told])
+    assert window.find_element(By.CSS_SELECTOR, ".toggle").get_attribute("aria-expanded") == "false"
+
+
+async def test_an_address_without_its_last_slash_leads_on(served: Served) -> None:
+    for path, to in (("/", f"{PREFIX}/"), (PREFIX, f"{PREFIX}/"), (f"{PREFIX}/", DEV), (f"{PREFIX}/dev", DEV)):
+        status, _, headers = await served.get(path)
+        assert (path, status, headers["Location"]) == (path, 302, to)
+
+
+async def test_a_page_that_cannot_be_made_says_so_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> list[str]:
+        raise RuntimeError("why")
+
+    pages = await to_thread.run_sync(partial(WorkspacePages, {"dev": Catalog("dev", "custom")}, commands=fails))
+    workspace = FakeWorkspace(api_key="key")
+    workspace.mount(PREFIX, pages.app())
+    async with workspace, aiohttp.ClientSession() as session, session.get(f"{workspace.url}{DEV}") as answer:
+        assert (answer.status, "defect of secoda-async" in await answer.text()) == (500, True)
+        assert "Content-Security-Policy" in answer.headers
+    assert "RuntimeError: why" in caplog.text
+
+
 def resource(id_: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
     return {"entity_type": "table", "databuilder_id": id_, "title": "", "parent_databuilder_id": parent, **more}
 

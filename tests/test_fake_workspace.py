@@ -5,7 +5,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async.testing import FakeWorkspace
-from secoda_async.testing.import_check import MAX_LINE, LineageFile, RejectedLineError, ResourcesFile
+from secoda_async.testing.import_check import MAX_LINE, CheckedFile, LineageFile, RejectedLineError, ResourcesFile
 from tests.command_line import COMMAND
 
 KEY = "key-of-the-workspace"
@@ -463,6 +463,20 @@ def test_a_file_without_newlines_is_not_gathered_without_end() -> None:
         file.feed(b"x" * 2**20)
     with pytest.raises(RejectedLineError, match=f"line 1: longer than {MAX_LINE} bytes"):
         file.feed(b"x")
+
+
+@pytest.mark.parametrize("make", [ResourcesFile, LineageFile])
+def test_a_line_nested_deeper_than_can_be_written_again_is_refused(make: Callable[[str], CheckedFile]) -> None:
+    def line(deep: int) -> bytes:
+        ends = {
+            name: {"type": "internal_resource", "databuilder_id": "a"} for name in ("from_identifier", "to_identifier")
+        }
+        record = {**resource("a"), **ends, "more": None}
+        return json.dumps(record).replace("null}", "[" * deep + "]" * deep + "}").encode() + b"\n"
+
+    make("f").feed(line(200))
+    with pytest.raises(RejectedLineError, match="line 1: nested more than 254 deep"):
+        make("f").feed(line(400))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")

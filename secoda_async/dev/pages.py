@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ from secoda_async.testing.workspace import DOCUMENTED, GUESSED
 from secoda_async.version import __version__
 
 PREFIX: Final = "/ui"
+_log: Final = logging.getLogger("secoda_async")
 _PACKAGE: Final = "secoda_async.dev"
 _SHARED: Final = "secoda_async.page"
 _PER_PAGE: Final = 200
@@ -126,6 +128,7 @@ class WorkspacePages:
                 web.get("/", self._overview),
                 web.get("/about", self._about),
                 web.get("/assets/{name}", self._asset),
+                web.get("/{integration}", self._to_catalog),
                 web.get("/{integration}/", self._catalog),
                 web.get("/{integration}/resource", self._resource),
                 web.get("/{integration}/end", self._end),
@@ -147,6 +150,10 @@ class WorkspacePages:
         except web.HTTPRedirection as redirection:
             redirection.headers.update(_HEADERS)
             raise
+        except Exception:  # noqa: BLE001 # a page that fails is told of as a page
+            _log.exception("The page %s could not be made.", printable(request.path_qs))
+            message = "This is a defect of secoda-async; the terminal that it runs in shows where."
+            response = self._page("error.html.j2", None, status=500, message=message)
         response.headers.update({**_HEADERS, **response.headers})
         return response
 
@@ -156,7 +163,6 @@ class WorkspacePages:
             status=status,
             prefix=PREFIX,
             version=__version__,
-            commands=self._commands(),
             **context,
         )
         return web.Response(text=text, status=status, content_type="text/html")
@@ -209,10 +215,13 @@ class WorkspacePages:
         text = await anyio.to_thread.run_sync(read)
         return web.Response(text=text, content_type=type_, headers={"Cache-Control": "max-age=3600"})
 
+    async def _to_catalog(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound(str(_at(request.match_info["integration"], "")))
+
     async def _catalog(self, request: web.Request) -> web.Response:
         looked = await self._look(request)
         roots = Part.of(looked.held.roots, _page_number(request))
-        return self._page("catalog.html.j2", looked, roots=roots)
+        return self._page("catalog.html.j2", looked, roots=roots, commands=self._commands())
 
     async def _resource(self, request: web.Request) -> web.Response:
         looked = await self._look(request, lineage=True)

@@ -13,6 +13,7 @@ from secoda_async.models import DeclaredLineage, InternalResource, Resource, Tab
 from secoda_async.reading import MAX_LINE
 
 _CLIP: Final = 200
+_DEEPEST: Final = 254  # what is read may be nested deeper than what orjson writes
 
 
 class RejectedLineError(Exception):
@@ -74,6 +75,8 @@ class CheckedFile(abc.ABC):
             record = orjson.loads(line)
             if not isinstance(record, dict):
                 raise _FaultError(f"a JSON object is expected, not {type(record).__name__}")
+            if line.count(b"{") + line.count(b"[") > _DEEPEST and not _can_be_written(record):
+                raise _FaultError(f"nested more than {_DEEPEST} deep")
             self._take(record, line)
         except ValueError as exc:
             raise RejectedLineError(self.name, self.lines, _reason(exc), line) from None
@@ -112,6 +115,14 @@ class LineageFile(CheckedFile):
                 raise _FaultError(f"{name}.databuilder_id is empty")
         # Sorted keys make two lines of the same lineage the same bytes.
         self.lineage[orjson.dumps(record, option=orjson.OPT_SORT_KEYS)] = None
+
+
+def _can_be_written(record: dict[str, Any]) -> bool:
+    try:
+        orjson.dumps(record)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def _reason(exc: ValueError) -> str:

@@ -158,8 +158,9 @@ class FakeWorkspace:
             )
         if self._mounted is not None:
             prefix, mounted = self._mounted
+            for path in ("/", prefix):
+                app.router.add_get(path, _to(f"{prefix}/"))
             app.add_subapp(prefix, mounted)
-            app.router.add_get("/", _to(f"{prefix}/"))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, max_line_size=_LONGEST_ADDRESS)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(runner.cleanup)
@@ -208,7 +209,7 @@ class FakeWorkspace:
         """What holds for every path: a key, the allowance, the cap, and errors as JSON."""
         try:
             _check_host(request)
-            if self._mounted is not None and (request.path == "/" or request.path.startswith(f"{self._mounted[0]}/")):
+            if self._mounted is not None and f"{request.path}/".startswith(("//", f"{self._mounted[0]}/")):
                 return await handler(request)
             if not request.path.rstrip("/").endswith("/healthcheck"):
                 self._check_key(request)

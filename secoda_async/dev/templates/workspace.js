@@ -3,26 +3,30 @@
   const byId = (id) => document.getElementById(id);
 
   // The tree: what stands under a resource is asked for when it is opened.
-  const items = async (address) => {
-    const answer = await fetch(address);
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    return [...new DOMParser().parseFromString(await answer.text(), "text/html").querySelectorAll("body > ul > li")];
-  };
   const tell = (text) => {
     byId("news").textContent = text;
   };
-  const open = async (button) => {
-    button.setAttribute("aria-busy", "true");
+  // Nothing where it cannot be had, which is told.
+  const items = async (address) => {
     try {
-      const list = document.createElement("ul");
-      list.append(...(await items(button.dataset.inside)));
-      button.closest("li").append(list);
-      button.setAttribute("aria-expanded", "true");
+      const answer = await fetch(address);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (answer.ok) return [...page.querySelectorAll("body > ul > li")];
+      tell(`${page.querySelector(".error").textContent} Load this page again to see what it holds now.`);
     } catch {
       tell("The workspace does not answer. It holds its content only while its command runs.");
-    } finally {
-      button.removeAttribute("aria-busy");
     }
+    return [];
+  };
+  const open = async (button) => {
+    button.setAttribute("aria-busy", "true");
+    const found = await items(button.dataset.inside);
+    button.removeAttribute("aria-busy");
+    if (!found.length) return;
+    const list = document.createElement("ul");
+    list.append(...found);
+    button.closest("li").append(list);
+    button.setAttribute("aria-expanded", "true");
   };
   const toggle = (button) => {
     const list = button.closest("li").querySelector(":scope > ul");
@@ -35,14 +39,10 @@
     button.setAttribute("aria-expanded", String(!list.hidden));
   };
   const more = async (link) => {
-    const item = link.closest("li");
-    try {
-      const found = await items(link.dataset.rest);
-      item.replaceWith(...found);
-      found[0]?.querySelector("button, a").focus();
-    } catch {
-      tell("The workspace does not answer. It holds its content only while its command runs.");
-    }
+    const found = await items(link.dataset.rest);
+    if (!found.length) return;
+    link.closest("li").replaceWith(...found);
+    found[0].querySelector("button, a").focus();
   };
   addEventListener("click", (event) => {
     const button = event.target.closest("button[data-inside]");
