@@ -136,7 +136,7 @@ class Preflight:
 
         reads = [*dataset, *(() if before is None else before.dataset)]
         resources, lineage, breaches, diff, files = await analyse(folder, reads, body)
-        phases.begin("rules")
+        phases.begin("SQL")
         breaches += await judge_sql(statements, dataset.lineage.name, strict=settings.strict)
         return make_verdict(resources, lineage, breaches), diff, files
 

@@ -48,8 +48,8 @@ class Resend:
         self.checks = Checks()
         self.traffic = Traffic()
         self.phases = Phases()
-        """What it has done and does: ``prepare``, ``read`` where the files are of others, ``rules``, ``survey`` and
-        ``diff``, ``upload``, ``keep``."""
+        """What it has done and does: ``prepare``, ``read`` where the files are of others, ``rules``, ``survey``,
+        ``diff``, ``SQL``, ``upload``, ``keep``."""
         self.delivery = Delivery.NOTHING
         self.lacks = ""
         """What is missing from the records by the will of whoever ran the run, for a person."""

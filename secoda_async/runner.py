@@ -75,8 +75,8 @@ class Run:
         self.checks = Checks()
         self.report: RunReport | None = None
         self.phases = Phases()
-        """What it has done and does: ``prepare``, ``extract``, where it is a sync ``rules``, ``survey`` and ``diff``,
-        then ``upload`` or ``deliver``, and ``keep``."""
+        """What it has done and does: ``prepare``, ``extract``, where it is a sync ``rules``, ``survey``, ``diff`` and
+        ``SQL``, then ``upload`` or ``deliver``, and ``keep``."""
         self._delivery = Delivery.NOTHING
         self._integration = integration
         self._settings = settings

@@ -1,6 +1,10 @@
 """What holds a run at this moment, by host and limit: as the display asks for it, from another thread."""
 
 import asyncio
+import math
+import re
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,9 +41,13 @@ def answer(request: Request) -> Response:
 
 
 async def held(
-    extract: Callable[[Any], Awaitable[None]], expected: list[str], sink: MemorySink | None = None, **settings: Any
+    extract: Callable[[Any], Awaitable[None]],
+    expected: list[str],
+    sink: MemorySink | None = None,
+    answer: Any = answer,
+    **settings: Any,
 ) -> None:
-    """Run until what holds the run is as expected, and cancel it then."""
+    """Run until what holds the run is as expected (numbers written as # are any), and cancel it then."""
     made = integration(extract, transport=Hangs(answer), **settings)
     found: list[str] = []
     with anyio.move_on_after(10) as scope:
@@ -50,6 +58,8 @@ async def held(
                     await asyncio.sleep(0.02)
                     assert made.current_run is not None
                     found[:] = await anyio.to_thread.run_sync(made.current_run.extraction.held)
+                    if any("#" in one for one in expected):
+                        found[:] = [re.sub(r"\d+(\.\d+)?", "#", one) for one in found]
                 scope.cancel()
 
             group.start_soon(look)
@@ -120,6 +130,28 @@ async def test_what_is_waited_for_is_named_with_its_host_and_limit(
     urls: list[str], settings: dict[str, Any], expected: list[str]
 ) -> None:
     await held(asks(*urls), expected, **{"retry": RetryPolicy(backoff=3600, max_backoff=3600), **settings})
+
+
+REFUSES = "# for busy.example, which refuses, to take one again"
+RATE = "# for a turn at the rate that busy.example was found to take (#/s)"
+
+
+@pytest.mark.parametrize(("a_second", "told"), [(0, REFUSES), (30, RATE)])
+async def test_a_rate_that_was_found_out_is_told_as_one(a_second: int, told: str) -> None:
+    taken: deque[float] = deque([-math.inf] * a_second, maxlen=a_second)
+
+    def busy(request: Request) -> Response:
+        now = time.monotonic()
+        if not taken or taken[0] > now - 1:
+            return Response(request, 429)
+        taken.append(now)
+        return Response(request, 200)
+
+    async def extract(self: Any) -> None:
+        await self.for_each(range(1000), lambda number: self.http_get(f"https://busy.example/{number}"))
+
+    retry = RetryPolicy(attempts=10_000, backoff=0.001, max_backoff=0.001)
+    await held(extract, [told], answer=busy, retry=retry, concurrency=None)
 
 
 async def test_where_nothing_is_under_way_it_is_the_user_s_own_code() -> None:

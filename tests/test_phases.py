@@ -90,9 +90,9 @@ async def test_a_sync_is_judged_compared_and_uploaded_and_the_first_is_surveyed(
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=workspace.url)
         made = integration(watched.extract, state_dir=tmp_path / "state")
         await made.run(sink)
-        assert watched.names == ["prepare", "extract", "rules", "survey", "diff", "upload", "keep"]
+        assert watched.names == ["prepare", "extract", "rules", "survey", "diff", "SQL", "upload", "keep"]
         await made.run(sink)
-        assert watched.names == ["prepare", "extract", "rules", "diff", "upload", "keep"]
+        assert watched.names == ["prepare", "extract", "rules", "diff", "SQL", "upload", "keep"]
 
 
 async def test_an_upload_of_others_files_is_read_first(tmp_path: Path) -> None:
@@ -103,8 +103,42 @@ async def test_an_upload_of_others_files_is_read_first(tmp_path: Path) -> None:
         sink = SecodaSink(api_key=KEY, integration_id=id_, base_url=workspace.url)
         resend = Resend(tmp_path, sink, settings=Settings(state_dir=tmp_path / "state"), redact=Redactor())
         await resend.execute()
-    assert [one.name for one in resend.phases] == ["prepare", "read", "rules", "survey", "diff", "upload", "keep"]
+    assert [one.name for one in resend.phases] == [
+        "prepare",
+        "read",
+        "rules",
+        "survey",
+        "diff",
+        "SQL",
+        "upload",
+        "keep",
+    ]
     assert UploadRows(resend).rows(0.0)[0] == ("phases", phases_text(resend.phases))
+
+
+def showing(run: Run) -> SecodaIntegration:
+    """An integration that is at this run."""
+
+    class Showing(SecodaIntegration):
+        async def extract(self) -> None:
+            return
+
+        @property
+        @override
+        def current_run(self) -> Run:
+            return run
+
+    return Showing(credentials={})
+
+
+def test_a_process_that_has_no_time_for_answers_is_told_while_they_come() -> None:
+    run = Run("Made", Settings(), redact=Redactor())
+    rows, source = RunRows(showing(run)), run.counters.source
+    run.phases.begin("extract")
+    assert "waiting" not in dict(rows.rows(0.0))
+    source.overdue, source.requests = True, 10
+    assert dict(rows.rows(1.0))["waiting"] == "this process: answers have come that it had no time to read"
+    assert "waiting" not in dict(rows.rows(2.0))  # since then none has come
 
 
 @pytest.mark.parametrize(
@@ -120,17 +154,7 @@ def test_an_upload_tells_its_pace_and_the_time_left_and_then_whom_it_waits_for(
     sent: list[tuple[float, int]], now: str, said: str | None
 ) -> None:
     run = Run("Made", Settings(), redact=Redactor())
-
-    class Showing(SecodaIntegration):
-        async def extract(self) -> None:
-            return
-
-        @property
-        @override
-        def current_run(self) -> Run:
-            return run
-
-    rows = RunRows(Showing(credentials={}))
+    rows = RunRows(showing(run))
     run.phases.begin("upload")
     upload = run.counters.upload
     upload.body_size, upload.in_flight = 340 * 2**20, 1

@@ -125,6 +125,7 @@ class _Extracting:
         self._outlook = Outlook(0, None, None)
         self._held: list[str] = []
         self._looked = self._looked_at_waits = now
+        self._ended_then = 0
         self._ended: deque[tuple[float, int]] = deque([(now, 0)], maxlen=2)
 
     def rows(self, now: float) -> Iterator[Row]:
@@ -134,7 +135,7 @@ class _Extracting:
             self._ended.append((now, self._number_ended))
         if now - self._looked_at_waits >= _LOOK_AT_WAITS or not self._held:
             self._looked_at_waits = now
-            self._held = self._run.extraction.held()
+            self._held = [*self._in_this_process(), *self._run.extraction.held()]
         counters = self._run.counters
         if self._outlook.total:
             yield "progress", outlook_text(self._outlook)
@@ -142,6 +143,11 @@ class _Extracting:
         if self._held:
             yield "waiting", causes_text(self._held)
         yield "queue", f"{counters.undelivered / _MIB:.1f} MiB, {counters.delivered / _MIB:.1f} MiB written"
+
+    def _in_this_process(self) -> Iterator[str]:
+        before, self._ended_then = self._ended_then, self._number_ended
+        if self._run.counters.source.overdue and self._ended_then > before:  # else that was some time ago
+            yield "this process: answers have come that it had no time to read"
 
     @property
     def _number_ended(self) -> int:

@@ -288,8 +288,9 @@ class Gate:
             return f"for a slot of {self.name} ({counted(control.slots, 'slot')}{found_out})"
         if control.not_before > now or self._cause == RATE:
             pace = self._traffic.paces.get(self._pace_name)
-            rate = f" ({pace.rate:,.1f}/s)" if pace is not None and pace.rate is not None else ""
-            return f"for their turn at the rate that {self.name} was found to take{rate}"
+            if pace is None or pace.rate is None:
+                return f"for {self.name}, which refuses, to take one again"
+            return f"for a turn at the rate that {self.name} was found to take ({pace.rate:,.1f}/s)"
         if key.cause == QUOTA:
             return f"for the quota that {self.name} tells of"
         limits = ", ".join(_rate_text(use.limit) for use in key.uses)
