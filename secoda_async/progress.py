@@ -4,7 +4,8 @@ the rest.
 A place is a `for_each`, a `map` or a listing, within the place that calls it; its items are what it works through, and
 all calls there are one place. A finished item tells what an item costs: so many requests to each host, and so many
 items of the places within it. What is known of the unfinished ones (the length of their lists, the total that a
-listing declares, what they have asked already) counts where it is more.
+listing declares, what they have asked already) counts where it is more. Requests that no place, no number that was told
+and no finished item speaks for make no total.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ class Tally:
         """Items of those that have, so that an item may make a million calls."""
         self.expected = 0
         """Requests that the item was said to make by itself."""
+
+    @property
+    def made(self) -> int:
+        """Requests that the item has made by itself."""
+        return sum([*self.asked.values()])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything tells what it will do still: others that are done, a call, or what it was said to make."""
+        return bool(self.place.done or self.loops) or 0 < self.made <= self.expected
 
     def begin(self, name: str, total: Callable[[], int | None]) -> Loop:
         """A call has begun, whose items will be ``total`` in number, where that is known by then."""
@@ -81,7 +92,7 @@ class Tally:
 class Loop:
     """One call of a place."""
 
-    __slots__ = ("_of", "begun", "place", "total")
+    __slots__ = ("_made_before", "_of", "begun", "place", "total")
 
     def __init__(self, place: Place, total: Callable[[], int | None], of: Tally | None = None) -> None:
         self._of = of
@@ -89,12 +100,21 @@ class Loop:
         self.total = total
         self.begun = 0
         """Items so far."""
+        self._made_before = 0 if of is None else of.made
         place.open.add(self)
 
     def expected(self, lengths: Lengths) -> float:
         """Items that it will have had, as far as that is known; ``lengths`` are those of its place."""
         known = self.total()
         return lengths.beyond(self.begun) if known is None else float(max(known, self.begun))
+
+    def requests_around(self, made: int) -> float:
+        """Requests that the code around it will make until its end, of which it has made so many in all.
+
+        ``async for row in self.paginate(...)`` with a request in its body makes more of them with each page.
+        """
+        total, begun = self.total(), self.begun
+        return 0.0 if total is None or not begun else (made - self._made_before) * max(0.0, total / begun - 1)
 
     def end_page(self, host: Host) -> None:
         """An item has ended that was one request."""
@@ -190,10 +210,13 @@ class Place:
     @property
     def is_known(self) -> bool:
         """Whether every call that is under way in it tells how long it is."""
-        loops = [loop for tally in [*self.active] for loop in [*tally.loops]]
+        active = [*self.active]
+        loops = [loop for tally in active for loop in [*tally.loops]]
         guessed = {loop.place for loop in loops if loop.total() is None}
-        return all(place._knows_lengths for place in guessed) and all(
-            place.is_known for place in {loop.place for loop in loops}
+        return (
+            all(tally.is_known for tally in active)
+            and all(place._knows_lengths for place in guessed)
+            and all(place.is_known for place in {loop.place for loop in loops})
         )
 
     @property
@@ -212,11 +235,11 @@ def _asked(tally: Tally) -> dict[Host, float]:
     """Requests that an item makes by itself, by host: what it was said to make, as it has spread them so far."""
     asked = dict(tally.asked)
     made = sum(asked.values())
-    if tally.expected <= made:
-        return {host: float(count) for host, count in asked.items()}
     if not made:
-        return {ANY_HOST: float(tally.expected)}
-    return {host: count * tally.expected / made for host, count in asked.items()}
+        return {ANY_HOST: float(tally.expected)} if tally.expected else {}
+    more = max((loop.requests_around(made) for loop in [*tally.loops]), default=0.0)
+    share = max(tally.expected, made + more) / made
+    return {host: count * share for host, count in asked.items()}
 
 
 current_tally: Final[ContextVar[Tally | None]] = ContextVar("secoda_async_tally", default=None)

@@ -265,6 +265,48 @@ def test_what_is_told_counts_where_nothing_else_tells(tmp_path: Path) -> None:
     assert found.off(0.25) < 0.2
 
 
+def test_requests_in_the_body_of_a_listing_s_loop_are_as_many_on_each_of_its_pages(tmp_path: Path) -> None:
+    async def pages(self: Any) -> None:
+        await get(self, "before")
+        async for row in self.paginate("/rows", PageNumber(total="total"), items="items", concurrency=1):
+            await get(self, row)
+
+    def answer(request: Request) -> tuple[int, Any]:
+        if request.url.path != "/rows":
+            return 200, {}
+        page = int(request.url.query.get("page", 1))
+        return 200, {"total": 300, "items": list(range(page * 10 - 10, page * 10))}
+
+    found = looked(pages, answer, tmp_path)
+    assert found.seconds > 50
+    for share in (0.25, 0.5, 0.75):
+        assert found.off(share) < 0.2, (share, found.at(share), found.seconds)
+
+
+def test_requests_of_which_nothing_tells_how_many_they_are_make_no_total(tmp_path: Path) -> None:
+    async def one_by_one(self: Any) -> None:
+        for number in range(100):
+            await get(self, number)
+
+    found = looked(one_by_one, lambda _: (200, {}), tmp_path)
+    assert {outlook[1:] for _, outlook in found.outlooks} == {(None, None)}
+
+
+def test_items_tell_what_one_costs_as_soon_as_one_is_done(tmp_path: Path) -> None:
+    async def few(self: Any) -> None:
+        async def item(number: int) -> None:
+            for each in range(50):
+                await get(self, f"{number}-{each}")
+
+        await self.for_each(range(30), item, concurrency=3)
+
+    found = looked(few, lambda _: (200, {}), tmp_path)
+    totals = [outlook.total for _, outlook in found.outlooks]
+    assert totals[0] is None
+    assert totals[-1] == 1500
+    assert found.off(0.25) < 0.1
+
+
 def test_where_nothing_tells_nothing_is_said(tmp_path: Path) -> None:
     async def endless(self: Any) -> None:
         async for _ in self.paginate("/rows", Cursor("cursor", next="next"), items="items"):

@@ -96,7 +96,7 @@ async def _levels(self: Crawl) -> None:
 
 
 async def _found_out(self: Crawl) -> None:
-    await self.for_each(range(20_000), lambda number: self.http_get(f"/200/item/{number}"))
+    await self.for_each(range(50_000), lambda number: self.http_get(f"/200/item/{number}"))
 
 
 class Plan(NamedTuple):
