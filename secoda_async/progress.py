@@ -48,7 +48,7 @@ class Tally:
     @property
     def is_known(self) -> bool:
         """Whether anything tells what it will do still: others that are done, a call, or what it was said to make."""
-        return bool(self.place.done or self.loops) or 0 < self.made <= self.expected
+        return bool(self.place.done or self.loops) or (self.expected > 0 and self.made <= self.expected)
 
     def begin(self, name: str, total: Callable[[], int | None]) -> Loop:
         """A call has begun, whose items will be ``total`` in number, where that is known by then."""

@@ -348,6 +348,18 @@ def test_calls_that_an_error_ended_leave_nothing_behind(tmp_path: Path) -> None:
     looked(many, lambda _: (200, {}), tmp_path)
 
 
+def test_what_is_told_counts_before_anything_is_asked(tmp_path: Path) -> None:
+    async def later(self: Any) -> None:
+        self.expect(2)
+        await asyncio.sleep(3.5)
+        for number in range(3):
+            await get(self, number)
+
+    totals = [outlook.total for _, outlook in looked(later, lambda _: (200, {}), tmp_path, latency=2).outlooks]
+    assert totals[:3] == [2, 2, 2]
+    assert totals[-1] is None  # there were more of them than was told
+
+
 async def test_expect_takes_a_number_of_requests(tmp_path: Path) -> None:
     class Wrong(SecodaIntegration):
         async def extract(self) -> None:
