@@ -44,8 +44,10 @@ class Served:
         self.workspace.create_integration("dev", integration_id="dev")
 
     async def enter(self) -> None:
-        commands = ["secoda-async run <this> & that"]
-        pages = await to_thread.run_sync(partial(WorkspacePages, self.workspace.catalogs, commands=lambda: commands))
+        def commands(id_: str) -> list[str]:
+            return [f"secoda-async run <this> & that, to {id_}"]
+
+        pages = await to_thread.run_sync(partial(WorkspacePages, self.workspace.catalogs, commands=commands))
         self.workspace.mount(PREFIX, pages.app())
         await self.workspace.__aenter__()
 
@@ -176,7 +178,7 @@ async def test_the_page_opens_without_an_error_and_tells_the_counts(served: Serv
 async def test_before_the_first_sync_the_page_says_how_to_upload(served: Served, window: Chrome) -> None:
     opened(window, served, "/")
     assert "Nothing has been uploaded yet" in texts(window, "h2")
-    assert texts(window, "pre") == ["secoda-async run <this> & that"]
+    assert texts(window, "pre") == ["secoda-async run <this> & that, to dev"]
     assert "documented behaviour" in window.find_element(By.TAG_NAME, "header").text
     followed(window, link(window, "What is documented"))
     assert "automatic staling" in window.find_element(By.TAG_NAME, "main").text
@@ -311,10 +313,11 @@ async def test_a_sync_that_arrives_meanwhile_is_said_and_shown_when_asked_for(se
 async def test_every_page_can_be_read_by_keyboard_screen_reader_and_phone(
     served: Served, window: Chrome, scheme: str, width: int
 ) -> None:
-    await served.upload([*many(30), column("a", 1), column("b", 2)])
-    await served.upload(many(10))
+    long = "A line of a long description.\n" * 50
+    await served.upload([*many(30), column("a", 1), column("b", 2, description=long)])
+    await served.upload([*many(10), column("b", 2, description=long)])
     looks(window, scheme, width)
-    paths = [DEV, at("0"), at("29"), f"{DEV}search?q=No", f"{DEV}search", f"{DEV}syncs", f"{DEV}syncs/2"]
+    paths = [DEV, at("0"), at("29"), at("0.b"), f"{DEV}search?q=No", f"{DEV}search", f"{DEV}syncs", f"{DEV}syncs/2"]
     for path in [*paths, f"{PREFIX}/about", f"{PREFIX}/none/"]:
         opened(window, served, path)
         assert (path, hindrances(window)) == (path, [])
@@ -323,6 +326,43 @@ async def test_every_page_can_be_read_by_keyboard_screen_reader_and_phone(
         assert (body == "rgb(255, 255, 255)") is (scheme == "light")
     window.get_log("browser")  # of the page that is not there
     looks(window, "light", 1200)
+
+
+@needs_chromium
+async def test_without_scripts_and_on_paper_nothing_is_cut_off_or_out_of_reach(served: Served, window: Chrome) -> None:
+    query = {"type": "tables_from_query", "sql": "select 1\n" * 100}
+    records = [resource("t", title="t"), *(resource(f"t{place}", "t") for place in range(50))]
+    lineage = [{"from_identifier": query, "to_identifier": internal(f"t{place}")} for place in range(50)]
+    await served.send(records, lineage)
+    _, text, _ = await served.get(at("t1"))
+    [end] = re.findall(r'href="([^"]+end[?][^"]+)"', text)
+    window.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        window.get(served.workspace.url + DEV)
+        main = window.find_element(By.TAG_NAME, "main")
+        assert "Opening it here needs JavaScript" in main.text
+        assert not main.find_element(By.CSS_SELECTOR, ".toggle").is_displayed()
+        main.find_element(By.LINK_TEXT, "t").click()
+        assert len(window.find_elements(By.CSS_SELECTOR, ".tree a")) == 50
+        window.get(served.workspace.url + html.unescape(end))
+        assert "Drawing it needs JavaScript" in window.find_element(By.TAG_NAME, "main").text
+        assert not window.find_element(By.TAG_NAME, "figure").is_displayed()
+    finally:
+        window.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    cut = """
+        const isCut = (one) => one.scrollHeight > one.clientHeight + 1 && getComputedStyle(one).overflowY !== "visible";
+        return [...document.querySelectorAll("main *:not(.js-plotly-plot *)")].filter(isCut).map((one) => one.className)
+    """
+    opened(window, served, html.unescape(end))
+    assert set(window.execute_script(cut)) == {"value", "nodes"}
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert window.execute_script(cut) == []
+        assert not window.find_element(By.ID, "search").is_displayed()
+    finally:
+        window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    opened(window, served, f"{DEV}search?q=t")
+    assert window.execute_script(cut) == []
 
 
 async def test_no_markup_of_a_record_reaches_a_page(served: Served) -> None:
@@ -521,8 +561,10 @@ async def test_several_integrations_are_listed(served: Served) -> None:
     addresses = re.findall(r'<th scope="row"><a href="([^"]+)">', text)
     assert len(addresses) == 2
     for address in addresses:
-        status, _, _ = await served.get(html.unescape(address))
+        status, text, _ = await served.get(html.unescape(address))
         assert status == 200
+        [told] = re.findall("that, to (.*)</code>", text)
+        assert address == f"{PREFIX}/{quote(html.unescape(told), safe='&')}/".replace("&", "&amp;")
 
 
 async def test_long_lists_of_a_sync_have_pages_that_hold_each_id_once(served: Served) -> None:
@@ -554,7 +596,7 @@ async def test_an_address_without_its_last_slash_leads_on(served: Served) -> Non
 
 
 async def test_a_page_that_cannot_be_made_says_so_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    def fails() -> list[str]:
+    def fails(_: str) -> list[str]:
         raise RuntimeError("why")
 
     pages = await to_thread.run_sync(partial(WorkspacePages, {"dev": Catalog("dev", "custom")}, commands=fails))

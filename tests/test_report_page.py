@@ -303,7 +303,7 @@ def test_a_parent_may_come_after_what_it_holds_and_the_last_one_counts(tmp_path:
 
 
 def test_an_end_that_no_resource_of_the_run_is_has_a_place_that_says_what_it_is(tmp_path: Path) -> None:
-    ends = [internal("elsewhere"), external("t", schema="s"), external("t", "c"), query("select 1")]
+    ends = [internal("elsewhere"), external("t", schema="s"), external("t", "c"), query("select\n  1")]
     told = told_by(records_of(tmp_path, [resource("table", "a")], [edge(end, internal("a")) for end in ends]))
     assert told["ids"] == ["a", "elsewhere", "s.t", "t.c", "select 1"]
     assert [told["types"][place] for place in told["type"][1:]] == [

@@ -74,8 +74,8 @@ async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -
         if pages is not None:
             group.start_soon(pages.prepare, id_)
 
-    def commands() -> list[str]:
-        options = shlex.join(["--upload", "--base-url", workspace.url, "--integration-id", integration_id])
+    def commands(id_: str) -> list[str]:
+        options = shlex.join(["--upload", "--base-url", workspace.url, "--integration-id", id_])
         key = [] if own_key else [f"export {API_KEY_VARIABLE}={_KEY}"]
         return [*key, f"secoda-async run MODULE_OR_FILE:CLASS {options}"]
 
@@ -95,7 +95,7 @@ async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -
                 if as_json:
                     print_document(orjson.dumps({"url": workspace.url, "integration_id": integration_id}).decode())
                 else:
-                    _introduce(workspace.url, commands(), no_page=no_page, console=console)
+                    _introduce(workspace.url, commands(integration_id), no_page=no_page, console=console)
                 async for _ in signals:
                     group.cancel_scope.cancel()
         finally:

@@ -101,13 +101,13 @@ class WorkspacePages:
 
     Usage::
 
-        workspace.mount(PREFIX, WorkspacePages(workspace.catalogs, commands=lambda: ["secoda-async run …"]).app())
+        workspace.mount(PREFIX, WorkspacePages(workspace.catalogs, commands=lambda id_: [f"… {id_}"]).app())
 
-    ``commands`` gives those that upload to it. Making it blocks, to read templates. Raises ConfigurationError where
-    the extra ``page`` is not installed.
+    ``commands`` gives those that upload to an integration. Making it blocks, to read templates. Raises
+    ConfigurationError where the extra ``page`` is not installed.
     """
 
-    def __init__(self, catalogs: Mapping[str, Catalog], *, commands: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, catalogs: Mapping[str, Catalog], *, commands: Callable[[str], Sequence[str]]) -> None:
         self._catalogs = catalogs
         self._commands = commands
         self._looked: dict[str, Looked] = {}
@@ -221,7 +221,7 @@ class WorkspacePages:
     async def _catalog(self, request: web.Request) -> web.Response:
         looked = await self._look(request)
         roots = Part.of(looked.held.roots, _page_number(request))
-        return self._page("catalog.html.j2", looked, roots=roots, commands=self._commands())
+        return self._page("catalog.html.j2", looked, roots=roots, commands=self._commands(looked.id))
 
     async def _resource(self, request: web.Request) -> web.Response:
         looked = await self._look(request, lineage=True)

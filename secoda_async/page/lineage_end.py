@@ -53,7 +53,8 @@ class LineageEnd(NamedTuple):
         kind, *given = key
         if kind not in KINDS or len(given) != len(_FIELDS[kind]):
             return None
-        return cls(key, ".".join(filter(None, given)) or _NAMELESS, KINDS[kind])
+        # A query is of many lines, and a name of one.
+        return cls(key, " ".join(".".join(filter(None, given)).split()) or _NAMELESS, KINDS[kind])
 
     @property
     def fields(self) -> Mapping[str, str]:

@@ -1,11 +1,12 @@
 "use strict";
 (() => {
-  // What is wider than the window can be scrolled without a mouse too.
-  for (const place of document.querySelectorAll(".table")) {
-    if (place.scrollWidth <= place.clientWidth) continue;
+  // What is larger than its place can be scrolled without a mouse too.
+  for (const place of document.querySelectorAll(".table, .value")) {
+    if (place.scrollWidth <= place.clientWidth && place.scrollHeight <= place.clientHeight) continue;
     place.tabIndex = 0;
     place.setAttribute("role", "region");
-    place.setAttribute("aria-label", place.querySelector("caption").textContent);
+    const name = place.querySelector("caption") ?? place.closest("tr").cells[0];
+    place.setAttribute("aria-label", name.textContent);
   }
 
   // Tables whose headings sort.
