@@ -6,6 +6,7 @@ import pty
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,12 @@ import pyte
 from typing_extensions import override
 
 COLUMNS, LINES = 100, 40
+# So that keys such as Ctrl-C are signals to the command.
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 _LONGEST = 120.0  # seconds without a byte, after which the command is taken to hang
 
 
@@ -81,14 +88,13 @@ class Terminal:
         began = time.monotonic()
         try:
             with subprocess.Popen(
-                self._command,
+                [sys.executable, "-c", _TAKE_TERMINAL, *self._command],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 cwd=self._cwd,
                 env=self._env,
                 start_new_session=True,
-                preexec_fn=_own_terminal,  # noqa: PLW1509 # before the command there is no thread
             ) as process:
                 os.close(slave)
                 slave = -1
@@ -113,7 +119,3 @@ class Terminal:
             return os.read(self._master, 2**16)
         except OSError:  # Linux says so where the last process has closed its end
             return b""
-
-
-def _own_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
