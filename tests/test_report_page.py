@@ -349,7 +349,7 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
 async def test_a_run_that_failed_has_a_page_too(tmp_path: Path) -> None:
     async def extract(made: SecodaIntegration) -> None:
         await made.declare_resource(table("orders"))
-        raise ValueError("geheim")
+        raise ValueError("geheim\nin two <lines>")
 
     made = integration(extract, state_dir=tmp_path / "state", credentials={"token": "geheim"})
     with pytest.raises(ValueError, match="geheim"):
@@ -362,6 +362,33 @@ async def test_a_run_that_failed_has_a_page_too(tmp_path: Path) -> None:
     assert "geheim" not in text
     assert '<span class="status failed">failed</span>' in text
     assert '"ids":["orders"]' in text
+    assert "\nin two &lt;lines&gt;</p>" in text
+
+
+async def test_what_bounds_a_run_is_told_in_words_where_it_took_long_enough_to_tell(tmp_path: Path) -> None:
+    report = (await run(4, tmp_path)).model_dump(mode="json")
+    report["efficiency"] |= {"seconds": 20.0, "least_seconds": 10.0, "efficiency": 0.5, "bound": "chain"}
+    assert "bound by requests that follow one another): 50\N{NO-BREAK SPACE}%" in await rendered(report, "")
+    report["efficiency"]["seconds"] = 0.01
+    assert "bound by" not in await rendered(report, "")
+
+
+@needs_chromium
+async def test_without_scripts_a_page_shows_what_it_can_and_says_what_is_missing(
+    tmp_path: Path, window: Chrome
+) -> None:
+    path = await page(tmp_path, 10)
+    window.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        window.get(path.as_uri())
+        main = window.find_element(By.TAG_NAME, "main").text
+        assert "Searching and walking needs JavaScript." in main
+        assert "Looking at a chart needs JavaScript; its numbers are in the table below." in main
+        assert "api.example" in main
+        for name in ("flight", "rate", "search", "found"):
+            assert not window.find_element(By.ID, name).is_displayed()
+    finally:
+        window.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 async def test_a_report_without_its_run_has_a_page_that_says_so(tmp_path: Path) -> None:

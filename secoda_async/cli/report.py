@@ -71,5 +71,5 @@ def _write_page(report: RunReport, folder: Path | None, path: Path) -> str:
         replace_file(path, page)
     except OSError as exc:
         raise OutputError(f"the page {path} cannot be written: {exc.strerror or exc}") from exc
-    held = why if records is None else f"{counted(len(records.ids), 'resource')} to search"
+    held = why if records is None else f"{counted(len(records.ids), 'name')} to search"
     return f"{path}: {len(page) / 1e6:,.2f} MB, {held[:1].lower()}{held[1:]}"

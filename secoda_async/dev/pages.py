@@ -17,7 +17,7 @@ from yarl import URL
 from secoda_async.dev.holdings import Holdings, Node, ancestors
 from secoda_async.dev.neighbourhood import Neighbourhood, neighbourhood
 from secoda_async.page.lineage_end import RESOURCE, LineageEnd
-from secoda_async.page.templating import environment, json_data, part, plotly, show_name
+from secoda_async.page.templating import environment, json_data, part, plotly, show_lines, show_name
 from secoda_async.printable import printable
 from secoda_async.testing.catalog import Catalog, Sync
 from secoda_async.testing.workspace import DOCUMENTED, GUESSED
@@ -367,5 +367,4 @@ def _field(value: object) -> str:
         text = "\n".join(value)
     else:
         text = orjson.dumps(value).decode()
-    clipped = text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
-    return "\n".join(printable(line, _LONGEST_VALUE) for line in clipped.splitlines())
+    return show_lines(text, _LONGEST_VALUE)

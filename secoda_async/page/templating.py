@@ -46,7 +46,7 @@ def environment(package: str) -> Environment:
     made = Environment(
         autoescape=True, loader=DictLoader(templates), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    made.filters.update(show=show, name=show_name, number=_number, seconds=_seconds, share=_share)
+    made.filters.update(show=show, lines=show_lines, name=show_name, number=_number, seconds=_seconds, share=_share)
     return made
 
 
@@ -80,6 +80,13 @@ def json_data(value: object) -> Markup:
 def show(text: object) -> str:
     """A text of others, clipped."""
     return printable(str(text), _LONGEST)
+
+
+def show_lines(text: object, most: int = _LONGEST) -> str:
+    """The same where it may be of many lines, clipped to so many characters."""
+    told = str(text)
+    told = told if len(told) <= most else f"{told[: most - 1]}…"
+    return "\n".join(printable(line, most) for line in told.splitlines())
 
 
 def show_name(text: object, most: int = _LONGEST_NAME) -> str:
