@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import orjson
+import pytest
 
 from tests.command_line import COMMAND, command, one_message
 from tests.processes import started
@@ -46,6 +47,13 @@ def test_json_is_one_line_that_a_program_reads() -> None:
         assert ready["integration_id"] == "mine"
         process.terminate()
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize("given", ["a/b", "..", ""])
+async def test_an_id_that_nothing_could_be_uploaded_to_is_an_error_before_it_serves(given: str) -> None:
+    status, out, errors = await command("dev", "--port", "0", "--integration-id", given)
+    assert (status, out) == (2, "")
+    assert f"integration_id must be the id of an integration, not {given!r}" in one_message(errors)
 
 
 async def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:

@@ -432,12 +432,13 @@ async def test_no_other_site_reads_a_page_or_shows_it_in_a_frame(served: Served)
         (f"{DEV}syncs/0", 404, "no such sync"),
         (f"{DEV}syncs/2", 404, "no such sync"),
         (f"{DEV}syncs/x", 404, "no such sync"),
+        (f"{DEV}syncs/1?only=none", 400, "one of added, changed, staled"),
         (f"{DEV}syncs/{'9' * 5000}", 404, "no such sync"),
         (f"{DEV}search?q=a&page=0", 400, "whole number"),
         (f"{DEV}search?q=a&page={'9' * 9}", 400, "whole number"),
         (f"{DEV}search?q=a&page=99999999", 200, "0 with"),
         (f"{DEV}search?q=a&page=-1", 400, "whole number"),
-        (f"{PREFIX}/assets/none", 404, "no such file"),
+        (f"{PREFIX}/-/none", 404, "no such file"),
         (f"{PREFIX}/nothing/here/at/all", 404, "Not Found"),
     ],
 )
@@ -553,6 +554,12 @@ async def test_data_that_goes_round_in_a_ring_is_told_of_both_ways(served: Serve
     _, text, _ = await served.get(at("1"))
     assert "Comes from 1, goes to 1; 2 within two steps." in text
     assert "1 that it comes from too" in text
+
+
+async def test_data_that_flows_into_itself_only_is_told_of(served: Served) -> None:
+    await served.upload([table(0), table(1), edge(0, 0)])
+    told = [re.findall("<p>(It flows|None: nothing)", (await served.get(at(id_)))[1]) for id_ in "01"]
+    assert told == [["It flows"], ["None: nothing"]]
 
 
 async def test_several_integrations_are_listed(served: Served) -> None:

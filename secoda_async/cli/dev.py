@@ -59,8 +59,10 @@ def dev(
 async def _serve(port: int, integration_id: str, staling: bool, as_json: bool) -> None:
     # They import a web server, which no other command needs.
     from secoda_async.dev.pages import PREFIX, WorkspacePages  # noqa: PLC0415
+    from secoda_async.sinks.secoda import require_integration_id  # noqa: PLC0415
     from secoda_async.testing.workspace import FakeWorkspace  # noqa: PLC0415
 
+    require_integration_id(integration_id)
     own_key = os.environ.get(API_KEY_VARIABLE)
     console = Terminal(stderr=True, highlight=False)
     pages: WorkspacePages | None = None

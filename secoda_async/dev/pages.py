@@ -127,7 +127,7 @@ class WorkspacePages:
             [
                 web.get("/", self._overview),
                 web.get("/about", self._about),
-                web.get("/assets/{name}", self._asset),
+                web.get("/-/{name}", self._asset),  # no id of an integration begins so,
                 web.get("/{integration}", self._to_catalog),
                 web.get("/{integration}/", self._catalog),
                 web.get("/{integration}/resource", self._resource),
@@ -291,6 +291,8 @@ class WorkspacePages:
         sync = syncs[number - 1]
         parts = {"added": sync.added, "changed": sync.changed, "staled": sync.removed}
         only = request.query.get("only", "")
+        if only not in ("", *parts):
+            raise web.HTTPBadRequest(reason=f"only must be one of {', '.join(parts)}.")
         shown = {
             name: Part.of(sorted(ids), _page_number(request) if name == only else 1)
             for name, ids in parts.items()

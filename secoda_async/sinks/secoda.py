@@ -42,6 +42,12 @@ _MOST_LISTED: Final = 50_000  # integrations, after which the list is not read o
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")  # so it is no path, neither in a URL nor on disk
 
 
+def require_integration_id(given: object) -> None:
+    """Raises ConfigurationError where it cannot be the id of an integration."""
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise ConfigurationError(f"integration_id must be the id of an integration, not {given!r}")
+
+
 class SecodaSink(GuardedSink):
     """Sends one streamed multipart request with both files once the run is complete, and nothing otherwise.
 
@@ -86,8 +92,7 @@ class SecodaSink(GuardedSink):
     ) -> None:
         if not api_key:
             raise ConfigurationError("an upload needs an API key: SECODA_API_KEY, --api-key-file, or api_key=")
-        if not isinstance(integration_id, str) or not _ID.fullmatch(integration_id):
-            raise ConfigurationError(f"integration_id must be the id of an integration, not {integration_id!r}")
+        require_integration_id(integration_id)
         for name, flag in (("insecure", insecure), ("staling_is_off", staling_is_off), ("batched", batched)):
             if not isinstance(flag, bool):  # "no" would be a yes
                 raise ConfigurationError(f"{name} must be True or False, not {flag!r}")

@@ -112,7 +112,11 @@
   const neighbourhood = (start) => {
     const seen = new Set([start]);
     const columns = new Map([[0, [start]]]);
-    const all = (nodes, next) => nodes.flatMap((node) => [...next(node)]);
+    const all = (nodes, next) => {
+      const found = new Set();
+      for (const node of nodes) for (const other of next(node)) found.add(other);
+      return [...found];
+    };
     let before = [start];
     let after = [start];
     for (const distance of [1, 2]) {
