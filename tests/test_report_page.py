@@ -374,6 +374,28 @@ async def test_what_bounds_a_run_is_told_in_words_where_it_took_long_enough_to_t
 
 
 @needs_chromium
+async def test_names_of_many_limits_leave_room_for_the_rates(tmp_path: Path, window: Chrome) -> None:
+    report = (await run(4, tmp_path)).model_dump(mode="json")
+    [limit] = report["timeline"]["limits"]
+    report["timeline"]["limits"] = [{**limit, "host": f"{place}.{'long' * 20}.example:443"} for place in range(4)]
+    [pace] = report["source"]["paces"].values()
+    report["source"]["paces"] = {f"{place}.{'long' * 20}.example": {**pace, "rate": 2.5} for place in range(4)}
+    path = tmp_path / "page.html"
+    path.write_text(await rendered(report, ""))
+    for width in (1200, 320):
+        looks(window, "light", width)
+        opened(window, path)
+        assert window.execute_script("return document.getElementById('rate')._fullLayout.yaxis._length") > 150
+        ends = (
+            "return [...document.querySelectorAll('#rate .legendtext')].map((one) => one.getBoundingClientRect().right)"
+        )
+        names = window.execute_script(ends)
+        assert len(names) >= 12
+        assert max(names) <= width
+    looks(window, "light", 1200)
+
+
+@needs_chromium
 async def test_without_scripts_a_page_shows_what_it_can_and_says_what_is_missing(
     tmp_path: Path, window: Chrome
 ) -> None:

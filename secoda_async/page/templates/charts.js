@@ -78,5 +78,5 @@ const charts = (() => {
   const redrawOn = (drawAll) =>
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 
-  return { asText, axis, colour, draw, drawNeighbourhood, number, redrawOn };
+  return { asText, axis, clip, colour, draw, drawNeighbourhood, number, redrawOn };
 })();

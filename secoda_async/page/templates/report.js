@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { asText, axis, colour, draw, drawNeighbourhood, number, redrawOn } = charts;
+  const { asText, axis, clip, colour, draw, drawNeighbourhood, number, redrawOn } = charts;
   const byId = (id) => document.getElementById(id);
   const element = (name, text = "", className = "") => {
     const made = document.createElement(name);
@@ -34,16 +34,18 @@
       x: [x[0], x[x.length - 1]], y: [value, value], name: asText(name), type: "scatter", mode: "lines",
       line: { color: colour(colourName), width: 2, dash: "dash" },
     });
+    const shortened = (host) => clip(host, Math.max(8, Math.floor(byId("rate").clientWidth / 7) - 28));
     timeline.limits.forEach((limit, place) => {
-      const name = `${limit.host}, under ${number(limit.requests)} per ${limit.per} s`;
+      const name = `${shortened(limit.host)}, under ${number(limit.requests)} per ${limit.per} s`;
       const solid = { color: colour(styles[place]), width: 2, shape: "vh" };
       traces.push({ ...line(name, rate(limit.left), styles[place]), x: x.slice(1), line: solid });
       traces.push(dashed(`limit: ${number(limit.requests)} per ${limit.per} s`, limit.requests / limit.per, styles[place]));
     });
     Object.entries(timeline.found_rates).forEach(([host, value], place) => {
-      traces.push(dashed(`${host}: limit found, ${number(value)} a second`, value, "good"));
+      traces.push(dashed(`${shortened(host)}: limit found, ${number(value)} a second`, value, "good"));
     });
     draw("rate", traces, {
+      height: 260 + 22 * traces.length, // as many lines as its legend may have
       xaxis: seconds, yaxis: axis("requests a second", { rangemode: "tozero" }), showlegend: true,
     });
   };
