@@ -220,9 +220,7 @@ async def test_a_heading_sorts_the_table_and_says_so(tmp_path: Path, window: Chr
     path = tmp_path / "page.html"
     path.write_text(await rendered(orjson.loads(told.read_bytes()), "They are gone."))
     opened(window, path)
-    [heading] = [
-        one for one in window.find_elements(By.CSS_SELECTOR, ".sortable th") if one.text.startswith("Requests")
-    ]
+    [heading] = [one for one in window.find_elements(By.CSS_SELECTOR, ".sortable th") if one.text.startswith("Sent")]
 
     def order() -> list[str]:
         return [row.text for row in window.find_elements(By.CSS_SELECTOR, ".sortable tbody td:nth-child(3)")]
@@ -435,6 +433,18 @@ async def test_a_page_that_cannot_be_written_is_an_error_that_names_it(tmp_path:
     status, _, errors = await command("report", "--state-dir", tmp_path / "state", "--html", path)
     assert status == 1
     assert str(path) in one_message(errors)
+    status, _, errors = await command("report", "--state-dir", tmp_path / "state", "--html", ".", cwd=tmp_path)
+    assert (status, "--html . is a folder" in one_message(errors)) == (2, True)
+
+
+async def test_an_endpoint_counts_how_often_its_requests_were_sent(tmp_path: Path) -> None:
+    report = (await run(4, tmp_path)).model_dump(mode="json")
+    report["source"] |= {"requests": 1, "attempts": 5}
+    report["source"]["endpoints"][0]["requests"] = 5
+    text = await rendered(report, "")
+    columns = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', text.partition("<caption>Endpoints</caption>")[2])
+    assert columns[:3] == ["Endpoint", "Side", "Sent"]
+    assert '<td>source</td><td class="number" data-value="5">5</td>' in text
 
 
 @pytest.mark.parametrize("absent", ["jinja2", "plotly"])

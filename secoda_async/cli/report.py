@@ -34,6 +34,8 @@ def report(
     try:
         path = find_path(run, state_dir)
         found = read_report(path)
+        if html is not None and html.is_dir():
+            raise ConfigurationError(f"--html {html} is a folder; give a file in it")
         if html is not None and html.exists() and html.samefile(path):
             raise ConfigurationError(f"--html {html} is the report itself; choose another file")
         told = None if html is None else _write_page(found, find_folder(path, found.run, state_dir), html)
