@@ -127,7 +127,7 @@ class WorkspacePages:
             [
                 web.get("/", self._overview),
                 web.get("/about", self._about),
-                web.get("/-/{name}", self._asset),  # no id of an integration begins so,
+                web.get("/-/{name}", self._asset),  # no id of an integration begins so
                 web.get("/{integration}", self._to_catalog),
                 web.get("/{integration}/", self._catalog),
                 web.get("/{integration}/resource", self._resource),
