@@ -70,9 +70,9 @@ class Holdings:
                 up[end].append(start)
         # Lines that differ in what no end is found by are held as several, and lead to the same.
         for node, ends in down.items():
-            node.down = [*dict.fromkeys(ends)]
+            node.down = _each_once(ends)
         for node, starts in up.items():
-            node.up = [*dict.fromkeys(starts)]
+            node.up = _each_once(starts)
         self.has_lineage = True
 
     def found(self, text: str, kind: str = "") -> list[Node]:
@@ -133,6 +133,10 @@ def ancestors(node: Node) -> list[Node]:
         found.append(parent)
         parent = parent.parent
     return found[::-1]
+
+
+def _each_once(nodes: list[Node]) -> list[Node]:
+    return nodes if len(nodes) == 1 else [*dict.fromkeys(nodes)]
 
 
 def _order(node: Node) -> tuple[int, str, float, str]:
