@@ -109,6 +109,19 @@ class FindRate:
             self.refused_in_flight = ticket.in_flight
             self.not_before = now + self._wait
 
+    def recover(self, now: float, good: float) -> None:
+        """What was refused had nothing to do with the rate; so many requests a second are known to be good."""
+        self._wait = _FIRST_PROBE
+        self._in_flight_trials = self._in_a_row = 0
+        if self.probing:
+            self.probing = False
+            self.not_before = now
+        rate = self._pace.rate
+        if rate is not None and rate < good:
+            self._pace.rate = None if math.isinf(good) else min(2 * rate, good)
+            self._pace.raised += 1
+            self._set_at = self._since = self._raised_at = self.not_before = now
+
     def _back_off(self, now: float, rate: float, probe: Ticket) -> None:
         """Lower a rate that was refused before it could be measured: more each time this follows on itself."""
         self._in_a_row = self._in_a_row + 1 if self._refused_at - self._set_at < self._span(rate) else 0

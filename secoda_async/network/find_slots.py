@@ -91,8 +91,8 @@ class FindSlots:
             self._grow(now)
 
     def failed(self, now: float, ticket: Ticket, outcome: Outcome) -> None:
-        """Take note of a request that the host did not manage."""
-        if ticket.left >= self._cut_at and (outcome is Outcome.TIMED_OUT or self.is_one_of_several(ticket)):
+        """Take note that the host did not manage a request, one of several or in time."""
+        if ticket.left >= self._cut_at:
             self.hold_below(now, min(ticket.in_flight, max(2, math.ceil(self._limit * _CUT))), outcome)
 
     def is_one_of_several(self, ticket: Ticket) -> bool:
@@ -122,6 +122,15 @@ class FindSlots:
         """The host limits its rate: what was taken for a limit of those in flight was none."""
         self._most = float(MOST_SLOTS)
         self._held_until = -math.inf
+
+    def recover(self, *, is_bounded: bool) -> None:
+        """What cut them had nothing to do with their number. ``is_bounded``: with far more of them it would have."""
+        if is_bounded:
+            self._most = min(MOST_SLOTS, max(self._most, 2 * self._limit))
+        else:
+            self.release()
+        self._hold = _FIRST_HOLD
+        self._fast = True
 
     def _judge(self, now: float, round_: Round) -> None:
         mean = round_.mean

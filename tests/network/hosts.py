@@ -76,10 +76,11 @@ def per_second(answers: list[tuple[float, int]]) -> float:
 
 @dataclass
 class Sliding(Host):
-    """Takes so many in any ``per`` seconds, and refuses more with 429."""
+    """Takes so many in any ``per`` seconds, and refuses more."""
 
     requests: int = 20
     per: float = 1.0
+    status: int = 429
     taken: deque[float] = field(default_factory=deque)
     tells: bool = False
 
@@ -88,13 +89,13 @@ class Sliding(Host):
         while self.taken and self.taken[0] <= moment - self.per:
             self.taken.popleft()
         if len(self.taken) >= self.requests:
-            return 429
+            return self.status
         self.taken.append(moment)
         return 0
 
     @override
     def headers(self, status: int) -> dict[str, str]:
-        return {"Retry-After": "1"} if self.tells and status == 429 else {}
+        return {"Retry-After": "1"} if self.tells and status == self.status else {}
 
 
 @dataclass
@@ -157,3 +158,26 @@ class Planned(Host):
     def refuse(self, moment: float) -> int:
         status = next(self.statuses, 200)
         return 0 if status == 200 else status
+
+
+@dataclass
+class Unsteady(Host):
+    """Fails at so many of a hundred requests, whatever its load, and takes everything else."""
+
+    percent: float = 3.0
+    status: int = 503
+
+    @override
+    def refuse(self, moment: float) -> int:
+        return self.status if self.random.random() < self.percent / 100 else 0
+
+
+@dataclass
+class Dying(Unsteady):
+    """The same, until it fails at everything for a while."""
+
+    dead: tuple[float, float] = (5.0, 35.0)
+
+    @override
+    def refuse(self, moment: float) -> int:
+        return self.status if self.dead[0] <= moment < self.dead[1] else super().refuse(moment)

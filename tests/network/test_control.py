@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from itertools import cycle, repeat
 
 import pytest
@@ -20,7 +21,19 @@ from secoda_async.network.stream import StreamedResponse
 from secoda_async.network.trips import Outcome
 from secoda_async.settings import RateLimit
 from secoda_async.testing.virtual_time import run_virtually
-from tests.network.hosts import Changing, FewAtOnce, Host, Planned, Pool, Sliding, now, per_second, refused
+from tests.network.hosts import (
+    Changing,
+    Dying,
+    FewAtOnce,
+    Host,
+    Planned,
+    Pool,
+    Sliding,
+    Unsteady,
+    now,
+    per_second,
+    refused,
+)
 
 WARM_UP = {"seconds": 10, "requests": 1000}
 
@@ -168,6 +181,49 @@ def test_one_broken_connection_cuts_nothing_and_several_at_once_do() -> None:
     assert not one.pace.cut
     several = crawl(Planned(0.05, statuses=iter([*repeat(200, 300), *repeat(502, 5)])), 2000)
     assert several.pace.cut["broken"] == 1
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.1])
+@pytest.mark.parametrize("percent", [0.5, 1, 3])
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_host_that_fails_now_and_then_whatever_its_load_is_not_given_less_for_long(
+    status: int, percent: float, latency: float
+) -> None:
+    host = Unsteady(latency, percent=percent, status=status)
+    crawl(host, 10_000)
+    assert host.answers[-1][0] < 60  # seconds; cut at every failure, it would be up to half an hour
+
+
+def test_a_host_that_is_down_is_not_asked_on_and_on_because_it_had_accidents() -> None:
+    host = Dying(0.02, percent=3)
+    crawl(host, 40_000)
+    down = [moment for moment, _ in host.answers if 6 <= moment < 35]
+    assert len(down) < 600
+    assert host.answers[-1][0] < 120
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_accidents_do_not_hide_that_a_host_is_given_too_much(status: int) -> None:
+    @dataclass
+    class Both(FewAtOnce):
+        @override
+        def refuse(self, moment: float) -> int:
+            return 503 if self.random.random() < 0.02 else super().refuse(moment)
+
+    host = Both(0.1, most=16, status=status)
+    crawl(host, 5000)
+    assert host.peak < 100
+    assert refused(host.answers) < 0.5
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.1, 0.4])
+@pytest.mark.parametrize("requests", [5, 20, 200])
+def test_a_rate_that_is_refused_as_if_by_overload_is_kept_to_all_the_same(requests: int, latency: float) -> None:
+    host = Sliding(latency, requests=requests, status=503)
+    crawl(host, 40 * requests)
+    late = host.after(10, requests)
+    assert per_second(late) >= 0.75 * requests
+    assert refused(late) < 0.08
 
 
 @pytest.mark.parametrize("error", [RequestTimeoutError, ConnectError])
