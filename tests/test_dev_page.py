@@ -96,21 +96,31 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         yield driver
 
 
-def many(count: int) -> Records:
+def rows(count: int) -> tuple[list[Any], list[Any]]:
     """A database, a schema and so many tables: each feeds the next, the first feeds all; the fourth is hostile."""
     if not count:
-        return []
-    records: Records = [
-        Resource(entity_type="database", databuilder_id="db", title="warehouse"),
-        Resource(entity_type="schema", databuilder_id="s", title="sales", parent_databuilder_id="db"),
+        return [], []
+    resources = [
+        {"entity_type": "database", "databuilder_id": "db", "title": "warehouse"},
+        {"entity_type": "schema", "databuilder_id": "s", "title": "sales", "parent_databuilder_id": "db"},
     ]
+    titles = {3: HOSTILE, 4: "x" * 10_000}
     for number in range(count):
-        title = {3: HOSTILE, 4: "x" * 10_000}.get(number, f"Table No. {number:06}")
-        told = {"title": title, "parent_databuilder_id": "s"}
-        records.append(table(number).model_copy(update=told))
-        if number:
-            records += [edge(number - 1, number), edge(0, number)]
-    return records
+        told = {"databuilder_id": str(number), "title": titles.get(number, f"Table No. {number:06}")}
+        resources.append({"entity_type": "table", "parent_databuilder_id": "s", **told})
+    ends = [{"type": "internal_resource", "databuilder_id": str(number)} for number in range(count)]
+    lineage = [
+        {"from_identifier": start, "to_identifier": end}
+        for number, end in enumerate(ends[1:])
+        for start in (ends[number], ends[0])
+    ]
+    return resources, lineage
+
+
+def many(count: int) -> Records:
+    """The same as records."""
+    resources, lineage = rows(count)
+    return [*(Resource(**row) for row in resources), *(DeclaredLineage(**row) for row in lineage)]
 
 
 def column(name: str, place: int, **more: Any) -> Resource:
@@ -187,7 +197,7 @@ async def test_before_the_first_sync_the_page_says_how_to_upload(served: Served,
 
 @needs_chromium
 async def test_a_hundred_thousand_resources_are_searched_and_walked(served: Served, window: Chrome) -> None:
-    await served.upload(many(100_000))
+    await served.send(*rows(100_000))
     wait = opened(window, served, DEV)
     paints = "return performance.getEntriesByType('paint').map((one) => one.startTime)"
     assert min(wait.until(lambda each: each.execute_script(paints))) < 2000

@@ -196,7 +196,7 @@ async def test_a_walk_goes_to_what_a_resource_stands_under_and_to_what_it_holds(
 
 
 @needs_chromium
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 async def test_a_page_can_be_read_by_keyboard_screen_reader_and_phone(
     tmp_path: Path, window: Chrome, scheme: str, width: int
 ) -> None:
