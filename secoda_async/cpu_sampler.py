@@ -72,6 +72,7 @@ class CPUSample:
         self._times: Counter[tuple[CodeType | None, int, str]] = Counter()
         self._thread = threading.get_ident()
         self._last = time.thread_time()
+        self._looking = False
         self._collecting_since: float | None = None
         self._collecting = 0.0
 
@@ -85,6 +86,9 @@ class CPUSample:
 
     def _look(self, _: int, frame: FrameType | None) -> None:
         """Attribute the time since the last look to the innermost frame that is known."""
+        if self._looking:  # a signal that came during a look would count the same time twice
+            return
+        self._looking = True
         now = time.thread_time()
         spent = now - self._last
         if self._collecting_since is not None:  # a look that came meanwhile is due at the first line after it
@@ -100,6 +104,7 @@ class CPUSample:
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         self._times[code, instruction, self._layer(frame)] += spent - collecting  # type: ignore[assignment]
         self._last = time.thread_time()  # without the look's own
+        self._looking = False
 
     def _collected(self, phase: str, _: Mapping[str, int]) -> None:
         if threading.get_ident() != self._thread:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import signal
 import threading
 import time
@@ -52,10 +53,28 @@ def shares_of(*works: tuple[int, Callable[[], object]]) -> dict[str, float]:
 def test_shares_are_in_the_order_of_what_was_burnt() -> None:
     [record] = [Resource(entity_type="table", databuilder_id="x", title="y")]
     shares = shares_of(
-        (160, burn), (80, parse), (30, lambda: [encode(record) for _ in range(1000)]), (10, lambda: URL("http://x/"))
+        (200, burn), (90, parse), (20, lambda: [encode(record) for _ in range(1000)]), (10, lambda: URL("http://x/"))
     )
     assert list(shares)[:2] == ["your code", "JSON"]
     assert shares["JSON"] > shares["declare and spool"] > 0
+
+
+def test_a_signal_during_a_look_counts_no_time_twice() -> None:
+    sample = CPUSample()
+    handler = sample._look
+
+    class Known(dict[str, str | None]):
+        """Lets a signal come in the middle of a look."""
+
+        def __getitem__(self, file: str) -> str | None:
+            handler(signal.SIGPROF, None)
+            return "your code"
+
+    sample._known = Known()
+    burn()
+    handler(signal.SIGPROF, inspect.currentframe())
+    assert sample.count == 1
+    assert sum(sample.shares().values()) == pytest.approx(1)
 
 
 def test_records_are_told_apart_from_the_code_that_builds_them() -> None:

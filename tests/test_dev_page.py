@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 import pytest
 from anyio import to_thread
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import given
 from hypothesis import strategies as st
 from selenium.webdriver import Chrome
@@ -39,7 +39,8 @@ Records = list[Resource | DeclaredLineage]
 class Served:
     """A workspace with its pages, on a thread of its own, as a browser needs it that blocks the thread of a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
         self.workspace = FakeWorkspace(api_key="key")
         self.workspace.create_integration("dev", integration_id="dev")
 
@@ -47,8 +48,8 @@ class Served:
         def commands(id_: str) -> list[str]:
             return [f"secoda-async run <this> & that, to {id_}"]
 
-        pages = await to_thread.run_sync(partial(WorkspacePages, self.workspace.catalogs, commands=commands))
-        self.workspace.mount(PREFIX, pages.app())
+        self.pages = await to_thread.run_sync(partial(WorkspacePages, self.workspace.catalogs, commands=commands))
+        self.workspace.mount(PREFIX, self.pages.app())
         await self.workspace.__aenter__()
 
     async def upload(self, records: Records) -> None:
@@ -70,6 +71,10 @@ class Served:
         ):
             assert answer.status == 200, await answer.text()
 
+    async def prepare(self) -> None:
+        """What the command does as soon as a sync has arrived."""
+        await to_thread.run_sync(partial(self._portal.call, self.pages.prepare, "dev"))
+
     async def get(self, path: str, **headers: str) -> tuple[int, str, Any]:
         """What a client is answered."""
         async with (
@@ -81,8 +86,8 @@ class Served:
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    made = Served()
     with start_blocking_portal() as portal:
+        made = Served(portal)
         portal.call(made.enter)
         try:
             yield made
@@ -198,6 +203,7 @@ async def test_before_the_first_sync_the_page_says_how_to_upload(served: Served,
 @needs_chromium
 async def test_a_hundred_thousand_resources_are_searched_and_walked(served: Served, window: Chrome) -> None:
     await served.send(*rows(100_000))
+    await served.prepare()
     wait = opened(window, served, DEV)
     paints = "return performance.getEntriesByType('paint').map((one) => one.startTime)"
     assert min(wait.until(lambda each: each.execute_script(paints))) < 2000
