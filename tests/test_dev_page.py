@@ -13,8 +13,6 @@ import orjson
 import pytest
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hypothesis import given
-from hypothesis import strategies as st
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -22,18 +20,18 @@ from selenium.webdriver.support.ui import WebDriverWait
 from yarl import URL
 
 from secoda_async import DeclaredLineage, ExternalTable, InternalResource, Resource
-from secoda_async.dev.holdings import Holdings, Node
-from secoda_async.dev.neighbourhood import neighbourhood
 from secoda_async.dev.pages import PREFIX, WorkspacePages
 from secoda_async.testing import FakeWorkspace
 from secoda_async.testing.catalog import Catalog
 from tests.browser import browser, hindrances, looks, needs_chromium
+from tests.datasets import internal, resource
 from tests.integrations import edge, table
 
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\x1b[31m"
 SHOWN = HOSTILE.replace("\x1b", "\\x1b")
 DEV = f"{PREFIX}/dev/"
 Records = list[Resource | DeclaredLineage]
+row = partial(resource, "table")
 
 
 class Served:
@@ -347,7 +345,7 @@ async def test_every_page_can_be_read_by_keyboard_screen_reader_and_phone(
 @needs_chromium
 async def test_without_scripts_and_on_paper_nothing_is_cut_off_or_out_of_reach(served: Served, window: Chrome) -> None:
     query = {"type": "tables_from_query", "sql": "select 1\n" * 100}
-    records = [resource("t", title="t"), *(resource(f"t{place}", "t") for place in range(50))]
+    records = [row("t", title="t"), *(row(f"t{place}", "t") for place in range(50))]
     lineage = [{"from_identifier": query, "to_identifier": internal(f"t{place}")} for place in range(50)]
     await served.send(records, lineage)
     _, text, _ = await served.get(at("t1"))
@@ -471,8 +469,8 @@ ODD_IDS = [*"/?#%&+; .'\"<\\", "%2F", " x ", "a\nb", "a\0b", "..", "//x", "\u202
 
 
 async def test_a_resource_has_a_page_whatever_its_id_is(served: Served) -> None:
-    inside = [resource(f"inside {place}", id_) for place, id_ in enumerate(ODD_IDS)]
-    await served.send([*(resource(id_) for id_ in ODD_IDS), *inside], [])
+    inside = [row(f"inside {place}", id_) for place, id_ in enumerate(ODD_IDS)]
+    await served.send([*(row(id_) for id_ in ODD_IDS), *inside], [])
     _, text, _ = await served.get(DEV)
     links = re.findall(r'</button><a href="([^"]+)">([^<]*)</a>', text)
     branches = re.findall(r'data-inside="([^"]+)"', text)
@@ -488,7 +486,7 @@ async def test_a_resource_has_a_page_whatever_its_id_is(served: Served) -> None:
 
 @pytest.mark.parametrize("blank", ["", " \n"])
 async def test_what_has_no_title_and_no_type_can_be_read_and_followed(served: Served, blank: str) -> None:
-    await served.send([resource("a", title=blank, entity_type="")], [])
+    await served.send([row("a", title=blank, entity_type="")], [])
     _, text, _ = await served.get(DEV)
     assert ">a</a>" in text
     [address] = re.findall(r'href="([^"]+)">\(no type\)</a>', text)
@@ -498,20 +496,16 @@ async def test_what_has_no_title_and_no_type_can_be_read_and_followed(served: Se
 
 async def test_columns_stand_in_their_order_however_it_is_written(served: Served) -> None:
     orders: list[Any] = ["10", 9.0, "3.0", 2, None]
-    columns = [resource(f"c{order}", "t", entity_type="column", sort_order=order) for order in orders]
-    await served.send([resource("t"), *columns], [])
+    columns = [row(f"c{order}", "t", entity_type="column", sort_order=order) for order in orders]
+    await served.send([row("t"), *columns], [])
     _, text, _ = await served.get(f"{DEV}inside?id=t")
     assert re.findall(r">c([^<]+)</a>", text) == ["None", "2", "3.0", "9.0", "10"]
-
-
-def internal(id_: str) -> dict[str, Any]:
-    return {"type": "internal_resource", "databuilder_id": id_}
 
 
 async def test_lines_that_lead_from_and_to_the_same_are_one_way(served: Served) -> None:
     one = {"from_identifier": internal("0"), "to_identifier": internal("1")}
     other = {**one, "note": "the same once more"}
-    await served.send([resource("0"), resource("1")], [one, other])
+    await served.send([row("0"), row("1")], [one, other])
     _, text, _ = await served.get(at("0"))
     assert "Comes from 0, goes to 1; 1 within two steps." in text
     assert "that it comes from too" not in text
@@ -520,7 +514,7 @@ async def test_lines_that_lead_from_and_to_the_same_are_one_way(served: Served) 
 async def test_tables_of_which_other_names_are_given_are_other_tables(served: Served) -> None:
     names = [{"schema": "x"}, {"database": "x"}, {"cluster": "x"}, {"schema": "x", "column": "no field of a table"}]
     ends = [{"type": "external_table", "table": "t", **each} for each in names]
-    await served.send([resource("0")], [{"from_identifier": end, "to_identifier": internal("0")} for end in ends])
+    await served.send([row("0")], [{"from_identifier": end, "to_identifier": internal("0")} for end in ends])
     _, text, _ = await served.get(at("0"))
     assert "Comes from 3, goes to 0; 3 within two steps." in text
     addresses = re.findall(r'href="([^"]+)"><span class="name">x\.t', text)
@@ -532,27 +526,13 @@ async def test_tables_of_which_other_names_are_given_are_other_tables(served: Se
 @pytest.mark.parametrize("sql", ["", "select '" + "é" * 20_000 + "' from the_last_table"])
 async def test_a_query_is_shown_whatever_its_length(served: Served, sql: str) -> None:
     query = {"type": "tables_from_query", "sql": sql}
-    await served.send([resource("0")], [{"from_identifier": query, "to_identifier": internal("0")}])
+    await served.send([row("0")], [{"from_identifier": query, "to_identifier": internal("0")}])
     _, text, _ = await served.get(at("0"))
     assert "Comes from 1, goes to 0; 1 within two steps." in text
     [address] = re.findall(r'href="([^"]+end[?][^"]+)"', text)
     status, text, _ = await served.get(html.unescape(address))
     assert status == 200
     assert ("(no name)" if not sql else sql[:10_000].replace("'", "&#39;")) in text
-
-
-def test_a_snapshot_of_a_catalog_stays_as_it_was() -> None:
-    catalog = Catalog("dev", "custom")
-
-    def sync(title: str) -> None:
-        line = orjson.dumps(resource("a", title=title))
-        catalog.apply({"a": line}, {}, staling=True, resource_lines=1, lineage_lines=0)
-
-    sync("old")
-    moment = catalog.snapshot()
-    sync("new")
-    assert [held.resource("a") for held in (moment, catalog)] == [resource("a", title=of) for of in ("old", "new")]
-    assert [len(held.syncs) for held in (moment, catalog)] == [1, 2]
 
 
 async def test_ends_of_lineage_that_are_no_resources_have_a_page(served: Served) -> None:
@@ -602,10 +582,10 @@ async def test_long_lists_of_a_sync_have_pages_that_hold_each_id_once(served: Se
 
 @needs_chromium
 async def test_what_has_been_staled_meanwhile_opens_to_no_more_than_that(served: Served, window: Chrome) -> None:
-    await served.send([resource("a"), resource("b"), resource("in", "a")], [])
+    await served.send([row("a"), row("b"), row("in", "a")], [])
     wait = opened(window, served, DEV)
     window.execute_script("document.getElementById('news').dataset.syncs = 9")  # what is said is not of the sync
-    await served.send([resource("b")], [])
+    await served.send([row("b")], [])
     window.find_element(By.CSS_SELECTOR, ".toggle").click()
     told = "The workspace holds no such resource. Load this page again to see what it holds now."
     wait.until(lambda each: texts(each, "#news") == [told])
@@ -629,46 +609,3 @@ async def test_a_page_that_cannot_be_made_says_so_and_the_log_says_why(caplog: p
         assert (answer.status, "defect of secoda-async" in await answer.text()) == (500, True)
         assert "Content-Security-Policy" in answer.headers
     assert "RuntimeError: why" in caplog.text
-
-
-def resource(id_: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
-    return {"entity_type": "table", "databuilder_id": id_, "title": "", "parent_databuilder_id": parent, **more}
-
-
-def test_resources_that_stand_under_each_other_in_a_ring_are_in_the_tree() -> None:
-    ring = [resource("a", "b"), resource("b", "c"), resource("c", "a"), resource("d", "d"), resource("e", "none")]
-    held = Holdings([*ring, resource("f", "b")])
-    assert {node.id for node in held.roots} == {"a", "d", "e"}
-    assert {node.id for root in held.roots for node in reached(root, "inside")} == set("abcdef")
-
-
-NAMES = st.sampled_from("abcdefgh")
-
-
-@given(st.lists(st.tuples(NAMES, NAMES), max_size=30), NAMES, st.integers(min_value=1, max_value=12))
-def test_a_neighbourhood_counts_what_is_two_steps_away_and_shows_each_once(
-    edges: list[tuple[str, str]], name: str, most: int
-) -> None:
-    held = Holdings([resource(one) for one in "abcd"])
-    held.add_lineage({"from_identifier": internal(start), "to_identifier": internal(to)} for start, to in {*edges})
-    start = held.nodes.get(("internal_resource", name))
-    if start is None:
-        return
-    near = neighbourhood(start, most)
-    shown = [node for column in near.columns for node in column.nodes]
-    assert len(shown) == len({node.key for node in shown}) == min(most, sum(column.total for column in near.columns))
-    before, after = reached(start, "up", 2), reached(start, "down", 2)
-    assert sum(column.total for column in near.columns) == len(before | after)
-    steps = {node: column.step for column in near.columns for node in column.nodes}
-    assert all(node in (before if step < 0 else after) for node, step in steps.items())
-    expected = {(one, other) for one in shown for other in one.down if other in steps}
-    assert {(shown[one], shown[other]) for one, other in near.edges} == expected
-    assert (near.comes_from, near.goes_to) == (len(reached(start, "up", 1)) - 1, len(reached(start, "down", 1)) - 1)
-
-
-def reached(start: Node, way: str, steps: int = 100) -> set[Node]:
-    found = border = {start}
-    for _ in range(steps):
-        border = {other for node in border for other in getattr(node, way)} - found
-        found = found | border
-    return found

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async.testing import FakeWorkspace
+from secoda_async.testing.catalog import Catalog
 from secoda_async.testing.import_check import MAX_LINE, CheckedFile, LineageFile, RejectedLineError, ResourcesFile
 from tests.command_line import COMMAND
 
@@ -517,3 +518,17 @@ async def test_a_process_of_its_own_takes_a_large_upload_in_little_memory(sessio
         finally:
             process.terminate()
     assert process.returncode == 0
+
+
+def test_a_snapshot_of_a_catalog_stays_as_it_was() -> None:
+    catalog = Catalog("dev", "custom")
+
+    def sync(title: str) -> None:
+        line = json.dumps(resource("a", title=title)).encode()
+        catalog.apply({"a": line}, {}, staling=True, resource_lines=1, lineage_lines=0)
+
+    sync("old")
+    moment = catalog.snapshot()
+    sync("new")
+    assert [held.resource("a") for held in (moment, catalog)] == [resource("a", title=of) for of in ("old", "new")]
+    assert [len(held.syncs) for held in (moment, catalog)] == [1, 2]

@@ -33,10 +33,10 @@ def answer(request: Request) -> Response:
         case "back.example":
             return Response(request, 500)
         case "pause.example":
-            return Response(request, 429, headers={"Retry-After": "200"})  # type: ignore[arg-type]
+            return Response(request, 429, headers={"Retry-After": "200"})
         case "quota.example":
             told = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"}
-            return Response(request, 200, headers=told)  # type: ignore[arg-type]
+            return Response(request, 200, headers=told)
     return Response(request, 200)
 
 
